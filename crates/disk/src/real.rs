@@ -1,0 +1,176 @@
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat};
+
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
+
+/// The file system of this machine (Unix).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        Ok(Arc::new(Reader(File::open(path)?)))
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Map> {
+        Map::of(&File::open(path)?)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Append>> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?; // the umask may have taken bits away
+        Ok(Box::new(Writer(file)))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = fs::read_dir(dir)?
+            .map(|entry| {
+                let path = entry?.path();
+                let is_dir = fs::metadata(&path).is_ok_and(|meta| meta.is_dir());
+                Ok(DirEntry { path, is_dir })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let meta = fs::metadata(path)?;
+        Ok(Stat {
+            size: meta.len(),
+            modified_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+            mode: meta.mode() & 0o7777,
+            uid: meta.uid(),
+            gid: meta.gid(),
+        })
+    }
+
+    fn set_modified(&self, path: &Path, modified_ns: i64) -> io::Result<()> {
+        let offset = Duration::from_nanos(modified_ns.unsigned_abs());
+        let time =
+            if modified_ns < 0 { UNIX_EPOCH.checked_sub(offset) } else { UNIX_EPOCH.checked_add(offset) };
+        File::open(path)?.set_modified(time.ok_or(io::ErrorKind::InvalidInput)?)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn Lock>> {
+        // An exclusive flock needs no write access here; some network file systems do ask for it.
+        let file = match mode {
+            LockMode::Shared => File::open(path)?,
+            LockMode::Exclusive => OpenOptions::new().read(true).write(true).open(path)?,
+        };
+        let locked = match mode {
+            LockMode::Shared => file.try_lock_shared(),
+            LockMode::Exclusive => file.try_lock(),
+        };
+        match locked {
+            Ok(()) => Ok(Box::new(Held { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Reader(File);
+
+impl ReadAt for Reader {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(&self.0, buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+#[derive(Debug)]
+struct Writer(File);
+
+impl Append for Writer {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+/// `flock` is tied to the open file: dropping it unlocks.
+#[derive(Debug)]
+struct Held {
+    _file: File,
+}
+
+impl Lock for Held {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_private_under_any_umask_and_never_replaces_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        RealDisk.create(&path).unwrap().append(b"1234").unwrap();
+        let stat = RealDisk.stat(&path).unwrap();
+        assert_eq!((stat.size, stat.mode), (4, 0o600));
+        assert_eq!(RealDisk.create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        for time in [-1_500_000_001, 0, 1_700_000_000_123_456_789] {
+            RealDisk.set_modified(&path, time).unwrap();
+            assert_eq!(RealDisk.stat(&path).unwrap().modified_ns, time);
+        }
+    }
+
+    #[test]
+    fn one_exclusive_lock_or_many_shared_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        RealDisk.create(&path).unwrap();
+        let shared = RealDisk.lock(&path, LockMode::Shared).unwrap();
+        let also = RealDisk.lock(&path, LockMode::Shared).unwrap();
+        let refused = RealDisk.lock(&path, LockMode::Exclusive).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        drop((shared, also));
+        let _alone = RealDisk.lock(&path, LockMode::Exclusive).unwrap();
+        let refused = RealDisk.lock(&path, LockMode::Shared).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_slice_of_a_map_outlives_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        RealDisk.create(&path).unwrap().append(b"0123456789").unwrap();
+        let slice = RealDisk.map(&path).unwrap().slice(2..5);
+        RealDisk.remove(&path).unwrap();
+        assert_eq!(&slice[..], b"234");
+    }
+}
