@@ -1,0 +1,182 @@
+//! One state of a file: its bytes, the meta that was chosen, and the lock that keeps both true.
+//!
+//! Invariant: while a `State` lives, the file it maps is locked, so that no process that honours the lock changes the
+//! bytes. Everything that hands out bytes of the map therefore holds the `State`, not the map alone.
+
+use std::path::{Path, PathBuf};
+
+use icecore_disk::{Disk, Lock, Map};
+
+use crate::error::{Error, Result};
+use crate::format::bucket::{BucketValue, Root};
+use crate::format::freelist::Freelist;
+use crate::format::meta::{META_PAGE_USED, META_PAGES, Meta};
+use crate::format::node::Node;
+use crate::format::page::{Header, Kind, PAGE_SIZE_MAX, PAGE_SIZE_MIN};
+use crate::format::widen;
+use crate::units::Place;
+use crate::{PageId, TxId};
+
+/// Tried first when the first meta page does not tell.
+const USUAL_PAGE_SIZE: u32 = 4096;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+    map: Map,
+    meta: Meta,
+    /// The page that `meta` was read from.
+    meta_page: PageId,
+    /// What is wrong with the other meta page.
+    spare: Option<Error>,
+    _lock: Box<dyn Lock>,
+}
+
+impl State {
+    /// Maps the file `at`, which `lock` locks, and chooses its newest whole meta page. Errors and answers will name
+    /// the file `path`, the name it has or is about to get.
+    pub(crate) fn load(disk: &dyn Disk, at: &Path, path: &Path, lock: Box<dyn Lock>) -> Result<Self> {
+        let map = disk.map(at).map_err(|error| Error::io(error, at))?;
+        let (meta, meta_page, spare) = choose(&map).map_err(|error| error.in_file(at))?;
+        let state = Self { path: path.to_owned(), map, meta, meta_page, spare, _lock: lock };
+        state.holds_its_pages().map_err(|error| error.in_file(at))?;
+        Ok(state)
+    }
+
+    fn holds_its_pages(&self) -> Result<()> {
+        let len = self.map.len() as u64;
+        let whole = len / u64::from(self.meta.page_size);
+        if whole >= self.meta.high_water {
+            return Ok(());
+        }
+        Err(Error::corrupt("the file ends before its last page in use", Place::new(PageId::new(whole), len)))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    pub(crate) fn txid(&self) -> TxId {
+        self.meta.txid
+    }
+
+    pub(crate) fn spare(&self) -> Option<&Error> {
+        self.spare.as_ref()
+    }
+
+    pub(crate) fn page_size(&self) -> usize {
+        widen(self.meta.page_size)
+    }
+
+    /// Bytes of the file that mean something.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        // No overflow: the file was seen to be at least this long.
+        self.meta.high_water.saturating_mul(u64::from(self.meta.page_size))
+    }
+
+    /// Bytes of the file from `start` on, or fewer than `len` where it ends.
+    pub(crate) fn bytes(&self, start: usize, len: usize) -> &[u8] {
+        let end = start.saturating_add(len).min(self.map.len());
+        self.map.get(start..end).unwrap_or_default()
+    }
+
+    /// What the two meta pages hold now; changes only when somebody writes past the lock.
+    pub(crate) fn metas(&self) -> [&[u8]; 2] {
+        [self.bytes(0, META_PAGE_USED), self.bytes(self.page_size(), META_PAGE_USED)]
+    }
+
+    /// The bucket that holds the buckets.
+    pub(crate) fn root(&self) -> BucketValue<'_> {
+        let from = Place::new(self.meta_page, self.page_offset(self.meta_page));
+        BucketValue { root: Root::Page(self.meta.root, from), sequence: self.meta.sequence }
+    }
+
+    /// The node that begins at page `id`; `from` is where that number was read.
+    pub(crate) fn node(&self, id: PageId, from: Place) -> Result<Node<'_>> {
+        let (bytes, header, place) = self.pages(id, from)?;
+        Node::page(bytes, header, place)
+    }
+
+    /// The list of free pages, with its place and all of its bytes, if the file keeps one.
+    pub(crate) fn freelist(&self) -> Result<Option<(Freelist<'_>, &[u8], Place)>> {
+        let Some(id) = self.meta.freelist else { return Ok(None) };
+        let (bytes, header, place) =
+            self.pages(id, Place::new(self.meta_page, self.page_offset(self.meta_page)))?;
+        if header.kind != Some(Kind::Freelist) {
+            return Err(Error::corrupt("the page is not a freelist", place));
+        }
+        Ok(Some((Freelist::parse(bytes, header, place)?, bytes, place)))
+    }
+
+    /// All bytes of the pages that begin at `id`: `overflow + 1` of them, inside the pages in use.
+    fn pages(&self, id: PageId, from: Place) -> Result<(&[u8], Header, Place)> {
+        if !self.meta.holds(id) {
+            return Err(Error::corrupt("refers to a page outside the pages in use", from));
+        }
+        let place = Place::new(id, self.page_offset(id));
+        let beyond = || Error::corrupt("the page runs past the pages in use", place);
+        let start = usize::try_from(place.offset.get()).map_err(|_| beyond())?;
+        let header = Header::parse(self.bytes(start, self.page_size())).ok_or_else(beyond)?;
+        if header.id != id.get() {
+            return Err(Error::corrupt("the page carries another page's number", place));
+        }
+        let after = id.get().checked_add(u64::from(header.overflow)).ok_or_else(beyond)?;
+        if after >= self.meta.high_water {
+            return Err(beyond());
+        }
+        let len = widen(header.overflow).checked_add(1).and_then(|pages| pages.checked_mul(self.page_size()));
+        let end = len.and_then(|len| start.checked_add(len)).ok_or_else(beyond)?;
+        Ok((self.map.get(start..end).ok_or_else(beyond)?, header, place))
+    }
+
+    /// Where page `id` begins. For ids below the high-water mark this does not overflow.
+    pub(crate) fn page_offset(&self, id: PageId) -> u64 {
+        id.get().saturating_mul(u64::from(self.meta.page_size))
+    }
+
+    /// Names the file in an error of a deeper level.
+    pub(crate) fn named<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| error.in_file(&self.path))
+    }
+}
+
+/// The newest whole meta, the page it is on, and what is wrong with the other.
+///
+/// When neither is whole the error is the first one's. Where the second lies is told by the page size in the first; if
+/// that one is damaged, it is sought at each possible place and must name the page size that led there.
+fn choose(map: &[u8]) -> Result<(Meta, PageId, Option<Error>)> {
+    match meta_at(map, 0, 0) {
+        Ok(first) => match second_meta(map, first.page_size) {
+            Ok(second) if second.txid > first.txid => Ok((second, PageId::new(1), None)),
+            Ok(_) => Ok((first, PageId::new(0), None)),
+            Err(error) => Ok((first, PageId::new(0), Some(error))),
+        },
+        Err(error) => {
+            let sizes = (PAGE_SIZE_MIN.ilog2()..=PAGE_SIZE_MAX.ilog2()).map(|log| 1 << log);
+            let found =
+                std::iter::once(USUAL_PAGE_SIZE).chain(sizes).find_map(|size| second_meta(map, size).ok());
+            match found {
+                Some(second) => Ok((second, PageId::new(1), Some(error))),
+                None => Err(error),
+            }
+        }
+    }
+}
+
+fn second_meta(map: &[u8], page_size: u32) -> Result<Meta> {
+    let meta = meta_at(map, 1, widen(page_size))?;
+    if meta.page_size == page_size {
+        return Ok(meta);
+    }
+    let place = Place::new(PageId::new(1), u64::from(page_size));
+    Err(Error::corrupt("the meta pages disagree about the page size", place))
+}
+
+fn meta_at(map: &[u8], id: u64, start: usize) -> Result<Meta> {
+    const { assert!(META_PAGES == 2) }
+    Meta::parse(map.get(start..).unwrap_or_default(), id, Place::new(PageId::new(id), start as u64))
+}

@@ -1,0 +1,144 @@
+//! A Bolt file, opened: which state of it is current.
+//!
+//! Lock order: `replaced` before `current`. Readers take `current` alone, for as long as it takes to count a reference.
+//! Durable on return: what `create` and `replace` built, its name included.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use icecore_disk::{Disk, LockMode};
+use parking_lot::{Mutex, RwLock};
+
+use crate::TxId;
+use crate::build::Builder;
+use crate::error::{Error, Result};
+use crate::publish::publish;
+use crate::state::State;
+use crate::view::View;
+
+/// How many replaced states keep their locks. A process that opened the old file just before the rename still waits
+/// for its lock (influxd for a second), and must not get it: it would work on a file that has no name any more.
+const REPLACED_KEPT: usize = 16;
+
+/// A BoltDB file, held by its lock for as long as this or a [`View`] of it lives.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("influxd.bolt");
+/// use std::sync::Arc;
+/// use icecore_disk::RealDisk;
+/// use icecore_kvstore::{Builder, Store};
+///
+/// fn fill(mut builder: Builder, depth: &[u8]) -> icecore_kvstore::Result<Builder> {
+///     builder.open_bucket(b"samples")?;
+///     builder.put(b"depth", depth)?;
+///     builder.close_bucket()?;
+///     Ok(builder)
+/// }
+/// let store = Store::create(Arc::new(RealDisk), &path, fill(Builder::new(4096)?, b"3200 m")?)?;
+/// let before = store.view();
+/// store.replace(fill(store.builder(), b"3270 m")?)?;
+///
+/// let now = store.view();
+/// assert_eq!(now.bucket(b"samples")?.unwrap().get(b"depth")?.unwrap(), b"3270 m");
+/// assert_eq!(before.bucket(b"samples")?.unwrap().get(b"depth")?.unwrap(), b"3200 m", "a view stays what it was");
+/// # Ok::<(), icecore_kvstore::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    mode: LockMode,
+    current: RwLock<Arc<State>>,
+    replaced: Mutex<VecDeque<Arc<State>>>,
+}
+
+impl Store {
+    /// Opens an existing file, [`Shared`](LockMode::Shared) to read or [`Exclusive`](LockMode::Exclusive) to replace
+    /// its content too. Reads the meta pages and nothing else: [`View::verify`] reads the rest.
+    ///
+    /// A file that is cut short by another process while it is open raises SIGBUS when it is read, as any mapped file.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::ErrorKind::Locked) when another process holds the file (two readers may share it); damage when
+    /// neither meta page is whole (the first one's is told) or the file ends before its last page in use.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path, mode: LockMode) -> Result<Self> {
+        let lock = disk.lock(path, mode).map_err(|error| Error::lock(error, path))?;
+        let state = State::load(disk.as_ref(), path, path, lock)?;
+        Ok(Self::of(disk, path, mode, Arc::new(state)))
+    }
+
+    /// Makes a new file with what `builder` holds, and opens it to write.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io) with `AlreadyExists` when there is a file; otherwise as [`Store::replace`]. When the
+    /// file could be made but not its name synced, it stays: open it.
+    pub fn create(disk: Arc<dyn Disk>, path: &Path, builder: Builder) -> Result<Self> {
+        match disk.stat(path) {
+            Ok(_) => return Err(Error::io(io::ErrorKind::AlreadyExists.into(), path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io(error, path)),
+        }
+        let (state, named) = publish(disk.as_ref(), path, builder)?;
+        named?;
+        Ok(Self::of(disk, path, LockMode::Exclusive, state))
+    }
+
+    fn of(disk: Arc<dyn Disk>, path: &Path, mode: LockMode, state: Arc<State>) -> Self {
+        let (current, replaced) = (RwLock::new(state), Mutex::new(VecDeque::new()));
+        Self { disk, path: path.to_owned(), mode, current, replaced }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The transaction of the current state.
+    pub fn txid(&self) -> TxId {
+        self.current.read().txid()
+    }
+
+    /// The current state, to read.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.current.read()))
+    }
+
+    /// A builder for the state after the current one. It begins empty: what is to stay is put again.
+    pub fn builder(&self) -> Builder {
+        let state = Arc::clone(&self.current.read());
+        Builder::after(state.meta().page_size, state.txid())
+    }
+
+    /// Replaces the whole content of the file: the new one is written beside it, synced, checked, locked and renamed
+    /// over it. Readers never wait; views of the old state keep it.
+    ///
+    /// # Errors
+    /// [`Stale`](crate::ErrorKind::Stale) when the builder did not come from [`Store::builder`] or the content was
+    /// replaced since; [`Unfit`](crate::ErrorKind::Unfit) when the store was opened to read, or a bucket is still open;
+    /// and what the disk says. After all these the old file is in place and served, and nothing is left beside it,
+    /// unless removing failed too; the next attempt removes it then.
+    /// [`NotDurable`](crate::ErrorKind::NotDurable) alone means that the new one is in place and served.
+    ///
+    /// # Durability
+    /// On `Ok` the new content and its name are.
+    pub fn replace(&self, builder: Builder) -> Result<TxId> {
+        let mut replaced = self.replaced.lock();
+        let txid = builder.txid();
+        if self.mode != LockMode::Exclusive {
+            return Err(Error::unfit("the store was opened to read only").in_file(&self.path));
+        }
+        if txid != self.txid().next() {
+            return Err(Error::stale(&self.path));
+        }
+        let (state, named) = publish(self.disk.as_ref(), &self.path, builder)?;
+        let old = std::mem::replace(&mut *self.current.write(), state);
+        replaced.push_back(old);
+        if replaced.len() > REPLACED_KEPT {
+            replaced.pop_front();
+        }
+        named.map(|()| txid)
+    }
+}
