@@ -1,0 +1,126 @@
+//! Points that no TSM file has yet.
+//!
+//! It holds what a log was replayed into, in the order of the log, until it is frozen for a flush.
+
+pub(crate) mod flush;
+
+use std::collections::BTreeMap;
+
+use crate::format::column::{BlockType, Column};
+use crate::format::merge;
+use crate::format::wal::Entry;
+use crate::units::TimeRange;
+
+/// Points by composite key, as they were written: unsorted, times may repeat.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    keys: BTreeMap<Vec<u8>, Column>,
+}
+
+/// A cache that takes no more points. Invariant: every column is sorted, without repetition, and not empty.
+#[derive(Debug, Default)]
+pub(crate) struct Frozen {
+    keys: BTreeMap<Vec<u8>, Column>,
+}
+
+/// A key was written with another type than the one it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TypeConflict {
+    pub(crate) held: BlockType,
+    pub(crate) written: BlockType,
+}
+
+impl Cache {
+    /// Applies a log entry, all of it or nothing.
+    pub(crate) fn apply(&mut self, entry: Entry) -> Result<(), TypeConflict> {
+        match entry {
+            Entry::Write(groups) => self.write(groups),
+            Entry::Delete { range, keys } => {
+                keys.iter().for_each(|key| self.delete(key, range));
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&mut self, groups: Vec<(Vec<u8>, Column)>) -> Result<(), TypeConflict> {
+        for (key, column) in &groups {
+            let (held, written) = (self.keys.get(key).map_or(column.kind(), Column::kind), column.kind());
+            if held != written {
+                return Err(TypeConflict { held, written });
+            }
+        }
+        for (key, column) in groups {
+            match self.keys.get_mut(&key) {
+                Some(held) if held.kind() != column.kind() => {
+                    return Err(TypeConflict { held: held.kind(), written: column.kind() }); // twice in one entry
+                }
+                Some(held) => held.extend_from(&column, 0..column.len()),
+                None => {
+                    self.keys.insert(key, column);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &[u8], range: TimeRange) {
+        let Some(held) = self.keys.get_mut(key) else { return };
+        let mut kept = Column::new(held.kind());
+        crate::file::deletes::copy_undeleted(held, &[range], &mut kept);
+        if kept.is_empty() {
+            self.keys.remove(key);
+        } else {
+            *held = kept;
+        }
+    }
+
+    /// Sorts every column; of equal times the last written stays.
+    pub(crate) fn freeze(mut self) -> Frozen {
+        self.keys.values_mut().for_each(merge::sort_last_wins);
+        Frozen { keys: self.keys }
+    }
+}
+
+impl Frozen {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn column(&self, key: &[u8]) -> Option<&Column> {
+        self.keys.get(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::column::Values;
+
+    fn write(points: &[(i64, i64)]) -> Entry {
+        let (times, values) = points.iter().copied().unzip();
+        Entry::Write(vec![(b"m#!~#f".to_vec(), Column { times, values: Values::Integer(values) })])
+    }
+
+    #[test]
+    fn later_points_win_and_deletes_hit_only_what_was_written_before() {
+        let mut cache = Cache::default();
+        cache.apply(write(&[(5, 1), (3, 1), (5, 2)])).unwrap();
+        let range = TimeRange::new(3, 4).unwrap();
+        cache.apply(Entry::Delete { range, keys: vec![b"m#!~#f".to_vec(), b"other#!~#f".to_vec()] }).unwrap();
+        cache.apply(write(&[(4, 7)])).unwrap();
+        let frozen = cache.freeze();
+        let column = &frozen.keys[&b"m#!~#f"[..]];
+        assert_eq!(*column, Column { times: vec![4, 5], values: Values::Integer(vec![7, 2]) });
+    }
+
+    #[test]
+    fn a_key_keeps_its_type() {
+        let mut cache = Cache::default();
+        cache.apply(write(&[(1, 1)])).unwrap();
+        let column = Column { times: vec![2], values: Values::Float(vec![2.0]) };
+        let conflict = cache.apply(Entry::Write(vec![(b"m#!~#f".to_vec(), column)])).unwrap_err();
+        assert_eq!(conflict, TypeConflict { held: BlockType::Integer, written: BlockType::Float });
+        assert_eq!(cache.keys[&b"m#!~#f"[..]].len(), 1);
+    }
+}

@@ -1,0 +1,126 @@
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Offset;
+
+/// What every fallible call of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed, and where: an error about a file names the file and, when it is about bytes, the first of them.
+///
+/// One word wide. `Display` prints this level; [`source`](std::error::Error::source) has the system's reason.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    path: Option<PathBuf>,
+    offset: Option<Offset>,
+    source: Option<io::Error>,
+}
+
+/// Kinds are split by what the caller can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The system refused the call; the file itself is not suspect.
+    Io,
+    /// The bytes contradict the format; the text says which check failed.
+    Corrupt(&'static str),
+    /// A well-formed file of a version that this build does not read.
+    Version(u8),
+    /// The caller's data does not fit the format; the text says which limit it broke. Nothing was written.
+    Unfit(&'static str),
+}
+
+impl Error {
+    fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Inner { kind, path: None, offset: None, source: None }))
+    }
+
+    pub(crate) fn corrupt(what: &'static str, at: Offset) -> Self {
+        let mut error = Self::new(ErrorKind::Corrupt(what));
+        error.0.offset = Some(at);
+        error
+    }
+
+    pub(crate) fn version(found: u8, at: Offset) -> Self {
+        let mut error = Self::new(ErrorKind::Version(found));
+        error.0.offset = Some(at);
+        error
+    }
+
+    pub(crate) fn unfit(what: &'static str) -> Self {
+        Self::new(ErrorKind::Unfit(what))
+    }
+
+    pub(crate) fn io(source: io::Error, path: &Path) -> Self {
+        Self::io_unnamed(source).in_file(path)
+    }
+
+    /// A refusal whose file a higher level names.
+    pub(crate) fn io_unnamed(source: io::Error) -> Self {
+        let mut error = Self::new(ErrorKind::Io);
+        error.0.source = Some(source);
+        error
+    }
+
+    /// Names the file, unless a deeper level has named one already.
+    pub(crate) fn in_file(mut self, path: &Path) -> Self {
+        self.0.path.get_or_insert_with(|| path.to_owned());
+        self
+    }
+
+    /// What went wrong, for callers that decide by it.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The file the error is about.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// The first byte the error is about, counted from the start of the file.
+    pub fn offset(&self) -> Option<Offset> {
+        self.0.offset
+    }
+
+    /// Whether bytes on disk are damaged, as opposed to a failing call or a caller's mistake.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Corrupt(_) | ErrorKind::Version(_))
+    }
+
+    /// The same error once more: a known damage is reported to everyone who asks, and an I/O error's source does not
+    /// clone, only its kind and text.
+    pub(crate) fn again(&self) -> Self {
+        let source = self.0.source.as_ref().map(|source| io::Error::new(source.kind(), source.to_string()));
+        Self(Box::new(Inner { kind: self.0.kind, path: self.0.path.clone(), offset: self.0.offset, source }))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.0.path {
+            write!(f, "{}: ", path.display())?;
+        }
+        match self.0.kind {
+            ErrorKind::Io => f.write_str("the system refused")?,
+            ErrorKind::Corrupt(what) => write!(f, "damaged: {what}")?,
+            ErrorKind::Version(found) => write!(f, "unknown version {found}")?,
+            ErrorKind::Unfit(what) => f.write_str(what)?,
+        }
+        match self.0.offset {
+            Some(offset) => write!(f, " at byte {offset}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}

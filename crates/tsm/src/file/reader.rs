@@ -1,0 +1,227 @@
+//! A TSM file, mapped: its index is checked when it is opened, a block whenever it is read.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use icecore_disk::{Disk, Map, ReadAt, Stat};
+
+use super::check::{self, Digest};
+use super::deletes::Deletes;
+use super::name::FileName;
+use crate::error::{Error, Result};
+use crate::format::block;
+use crate::format::column::Column;
+use crate::format::index::{CRC_LEN, Entry, Index, Key};
+use crate::format::tombstone;
+use crate::units::TimeRange;
+
+/// A sealed TSM file with its deletes.
+pub struct TsmFile {
+    name: FileName,
+    path: PathBuf,
+    stat: Stat,
+    map: Map,
+    /// The same bytes for checks, where a bad sector must be an error (design D3).
+    file: Arc<dyn ReadAt>,
+    index: Index,
+    deletes: Deletes,
+    /// Time of modification of the tombstone, if there is one.
+    deleted_ns: Option<i64>,
+    checked: OnceLock<Digest>,
+}
+
+impl TsmFile {
+    /// Opens `path` and the tombstone beside it. O(keys): the whole index is walked and checked; no block is touched.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Version` names the file, the TSM file's or the tombstone's, and the offset.
+    pub fn open(disk: &dyn Disk, path: &Path, name: FileName) -> Result<Self> {
+        let io = |error| Error::io(error, path);
+        let stat = disk.stat(path).map_err(io)?;
+        let file = disk.open(path).map_err(io)?;
+        let map = disk.map(path).map_err(io)?;
+        let mut opened = Self::from_parts(name, path.to_owned(), stat, map, file)?;
+        opened.load_deletes(disk, &path.with_file_name(name.tombstone()))?;
+        Ok(opened)
+    }
+
+    /// A file that lies in memory alone, under the name and times it would have on disk.
+    pub(crate) fn in_memory(name: FileName, path: PathBuf, stat: Stat, bytes: Vec<u8>) -> Result<Self> {
+        let map = Map::from(bytes);
+        let file = Arc::new(Memory(map.clone()));
+        Self::from_parts(name, path, stat, map, file)
+    }
+
+    fn from_parts(
+        name: FileName,
+        path: PathBuf,
+        stat: Stat,
+        map: Map,
+        file: Arc<dyn ReadAt>,
+    ) -> Result<Self> {
+        let index = Index::parse(&map).map_err(|error| error.in_file(&path))?;
+        let (deletes, checked) = (Deletes::default(), OnceLock::new());
+        Ok(Self { name, path, stat, map, file, index, deletes, deleted_ns: None, checked })
+    }
+
+    fn load_deletes(&mut self, disk: &dyn Disk, path: &Path) -> Result<()> {
+        let stat = match disk.stat(path) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::io(error, path)),
+        };
+        let bytes = disk.map(path).map_err(|error| Error::io(error, path))?;
+        let Self { index, map, deletes, .. } = self;
+        tombstone::walk(&bytes, |key, range| {
+            if let Some(key) = index.find(map, key).filter(|key| key.range().overlaps(range)) {
+                deletes.add(key.ordinal, range);
+            }
+        })
+        .map_err(|error| error.in_file(path))?;
+        self.deleted_ns = Some(stat.modified_ns);
+        Ok(())
+    }
+
+    /// Generation and sequence.
+    pub fn name(&self) -> FileName {
+        self.name
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Length, owner, mode and time of the file itself.
+    pub fn stat(&self) -> Stat {
+        self.stat
+    }
+
+    /// When the content last changed, ns since 1970: the later of the file's time and its tombstone's.
+    pub fn modified_ns(&self) -> i64 {
+        self.deleted_ns.map_or(self.stat.modified_ns, |deleted| deleted.max(self.stat.modified_ns))
+    }
+
+    /// From the first to the last time of any key, deletes not considered.
+    pub fn range(&self) -> TimeRange {
+        self.index.range()
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// The number of keys, deletes not considered.
+    pub fn key_count(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether some delete hits a key of this file.
+    pub fn has_deletes(&self) -> bool {
+        !self.deletes.is_empty()
+    }
+
+    /// All keys, ascending, deleted ones too.
+    pub fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        (0..).map_while(|ordinal| self.index.key(&self.map, ordinal))
+    }
+
+    /// The key at `ordinal`, from 0; `None` behind the last.
+    pub fn key(&self, ordinal: u32) -> Option<Key<'_>> {
+        self.index.key(&self.map, ordinal)
+    }
+
+    /// Finds a composite key. O(log keys).
+    pub fn find(&self, composite: &[u8]) -> Option<Key<'_>> {
+        self.index.find(&self.map, composite)
+    }
+
+    /// The deleted ranges of a key: sorted, apart from each other.
+    pub(crate) fn deleted(&self, ordinal: u32) -> &[TimeRange] {
+        self.deletes.of(ordinal)
+    }
+
+    pub(crate) fn file(&self) -> &dyn ReadAt {
+        &*self.file
+    }
+
+    /// Reads a block into `out`: checksum, encoding, type, and the times against the index. Deletes are not applied.
+    ///
+    /// # Errors
+    /// `Corrupt` names the file and the offset of what contradicts.
+    pub fn read_block(&self, key: &Key<'_>, entry: &Entry, out: &mut Column) -> Result<()> {
+        self.decode(key, entry, out).map_err(|error| error.in_file(&self.path))
+    }
+
+    fn decode(&self, key: &Key<'_>, entry: &Entry, out: &mut Column) -> Result<()> {
+        let outside = || Error::corrupt("a block lies outside the file", entry.offset);
+        let start = usize::try_from(entry.offset.get()).map_err(|_| outside())?;
+        let end = start.checked_add(entry.size as usize).ok_or_else(outside)?;
+        let bytes = self.map.get(start..end).ok_or_else(outside)?;
+        let (crc, body) = bytes.split_first_chunk::<CRC_LEN>().ok_or_else(outside)?;
+        if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
+            return Err(Error::corrupt("a block's checksum is wrong", entry.offset));
+        }
+        let at = entry.offset.forward(CRC_LEN);
+        block::decode(body, at, out)?;
+        let fits = out.kind() == key.kind
+            && out.times.first() == Some(&entry.range.min())
+            && out.times.last().is_some_and(|last| *last <= entry.range.max())
+            && out.times.is_sorted();
+        if fits { Ok(()) } else { Err(Error::corrupt("a block is not what the index says of it", at)) }
+    }
+
+    /// A part of the file as it is, without a copy, kept alive after the file is unlinked.
+    pub(crate) fn slice(&self, start: u64, end: u64) -> Result<Bytes> {
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        match range {
+            Some((start, end)) if start <= end && end <= self.map.len() => Ok(self.map.slice(start..end)),
+            _ => Err(Error::unfit("a slice outside a file").in_file(&self.path)),
+        }
+    }
+
+    /// Checks every block's checksum and computes the file's digest, once: later calls return what was found.
+    ///
+    /// Reads with `pread`, so a bad sector is an error here.
+    ///
+    /// # Errors
+    /// `Io` or `Corrupt` with file and offset; nothing is remembered then.
+    pub fn check(&self) -> Result<Digest> {
+        if let Some(digest) = self.checked.get() {
+            return Ok(*digest);
+        }
+        let digest = check::run(self)?;
+        Ok(*self.checked.get_or_init(|| digest))
+    }
+}
+
+impl fmt::Debug for TsmFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TsmFile")
+            .field("path", &self.path)
+            .field("keys", &self.index.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A file in memory, read like one on disk.
+#[derive(Debug)]
+struct Memory(Map);
+
+impl ReadAt for Memory {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.0.get(start..start.checked_add(buf.len())?))
+            .ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn size(&self) -> std::io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+}

@@ -1,0 +1,10 @@
+//! Bytes to values and back: no I/O, no log, and nothing allocated but the result.
+
+pub mod block;
+pub(crate) mod column;
+pub(crate) mod index;
+pub mod key;
+pub(crate) mod merge;
+pub(crate) mod read;
+pub(crate) mod tombstone;
+pub(crate) mod wal;

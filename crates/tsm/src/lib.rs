@@ -1,0 +1,47 @@
+//! The storage engine of Icecore: TSM files of InfluxDB 2.x, the log beside them, shards, and snapshots of them.
+//!
+//! Synchronous, without HTTP and without a runtime; it reaches files through [`icecore_disk::Disk`] alone. It is not a
+//! database: which shards there are, what they are called and who may read them is the business of the crates above.
+//!
+//! ```
+//! use icecore_disk::RealDisk;
+//! use icecore_tsm::{Access, Shard, ShardDir};
+//! # let dir = tempfile::tempdir()?;
+//! # let paths = ShardDir { data: dir.path().join("data"), wal: dir.path().join("wal") };
+//! # std::fs::create_dir(&paths.data)?;
+//! let shard = Shard::open(&RealDisk, &paths, Access::ReadOnly)?;
+//! for damage in shard.damage() {
+//!     eprintln!("{damage}");
+//! }
+//! let snapshot = shard.snapshot()?;
+//! snapshot.keys(|key, kind| {
+//!     println!("{} is {}", String::from_utf8_lossy(key), kind.name());
+//!     snapshot.read(key, |column| {
+//!         println!("{} points from {:?} on", column.len(), column.times.first());
+//!         Ok(())
+//!     })
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cache;
+mod error;
+mod file;
+mod format;
+mod shard;
+mod snapshot;
+mod units;
+mod wal;
+
+pub use error::{Error, ErrorKind, Result};
+pub use file::check::Digest;
+pub use file::name::{FileName, Generation, Sequence};
+pub use file::reader::TsmFile;
+pub use format::column::{Bits, BlockType, Column, Strings, Values};
+pub use format::index::{Entry, Key};
+pub use format::{block, key};
+pub use shard::{Access, Recovery, Shard, ShardDir};
+pub use snapshot::listing::ListedFile;
+pub use snapshot::{Chunks, Listing, Member, Snapshot};
+pub use units::{Offset, TimeRange};
+pub use wal::influx::TornTail;

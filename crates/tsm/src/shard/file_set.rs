@@ -1,0 +1,34 @@
+use std::sync::Arc;
+
+use crate::file::name::FileName;
+use crate::file::reader::TsmFile;
+
+/// The live files of a shard at one moment.
+///
+/// Invariant: ordered by name, no name twice; of points of equal time the one in the later file counts.
+#[derive(Debug, Default)]
+pub(crate) struct FileSet {
+    files: Vec<Arc<TsmFile>>,
+}
+
+impl FileSet {
+    pub(crate) fn new(mut files: Vec<Arc<TsmFile>>) -> Self {
+        files.sort_by_key(|file| file.name());
+        files.dedup_by_key(|file| file.name());
+        Self { files }
+    }
+
+    pub(crate) fn files(&self) -> &[Arc<TsmFile>] {
+        &self.files
+    }
+
+    /// The newest name, of the file that wins over all others.
+    pub(crate) fn newest(&self) -> Option<FileName> {
+        self.files.last().map(|file| file.name())
+    }
+
+    /// The latest time at which a file or its deletes changed, ns since 1970.
+    pub(crate) fn modified_ns(&self) -> Option<i64> {
+        self.files.iter().map(|file| file.modified_ns()).max()
+    }
+}

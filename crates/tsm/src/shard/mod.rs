@@ -1,0 +1,120 @@
+//! A shard: the TSM files of one slice of time, and the log beside them.
+//!
+//! A shard publishes its files as one immutable [`FileSet`]; whoever holds it reads from it without a lock. Damage is
+//! collected, not thrown: a damaged shard opens, names everything that is wrong with it, and gives no snapshot.
+
+pub(crate) mod cursor;
+pub(crate) mod file_set;
+mod open;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use icecore_disk::Disk;
+
+use crate::error::{Error, Result};
+use crate::file::name::FileName;
+use crate::snapshot::Snapshot;
+use crate::wal::influx::TornTail;
+use file_set::FileSet;
+
+/// Where the files of a shard lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardDir {
+    /// TSM files and tombstones.
+    pub data: PathBuf,
+    /// influxd's log.
+    pub wal: PathBuf,
+}
+
+/// Whether opening may change the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing is written: what only the log has becomes a file in memory.
+    ReadOnly,
+    /// The log is taken over: its points become a TSM file, then its segments are removed.
+    ReadWrite {
+        /// The time of the files written, ns since 1970; raised where it is not later than all files of the shard.
+        now_ns: i64,
+    },
+}
+
+/// An open shard.
+#[derive(Debug)]
+pub struct Shard {
+    files: ArcSwap<FileSet>,
+    damage: Arc<Damage>,
+    recovery: Recovery,
+}
+
+/// What opening a shard did with its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Log entries replayed.
+    pub entries: u64,
+    /// The unfinished write at the end of the log that was left out.
+    pub torn: Option<TornTail>,
+    /// The files that the log's points went into.
+    pub flushed: Vec<FileName>,
+}
+
+impl Shard {
+    /// Opens a shard and replays its log.
+    ///
+    /// Mapped files must not be truncated by another process while the shard is open: that raises SIGBUS. Checks and
+    /// compressed streams read with `pread`, where a bad sector is an error.
+    ///
+    /// # Durability
+    /// With [`Access::ReadWrite`] the points of the log are in synced files under their names, and the directory is
+    /// synced, before the first segment is removed. A damaged shard is left exactly as it is.
+    ///
+    /// # Errors
+    /// `Io` when the system refuses a call. Damage is not an error here: see [`Shard::damage`].
+    pub fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Self> {
+        open::open(disk, dir, access)
+    }
+
+    /// Everything found to be damaged so far, when the shard was opened and by snapshots since.
+    pub fn damage(&self) -> Vec<Error> {
+        self.damage.all()
+    }
+
+    /// What opening did with the log.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The files as they are now, pinned. O(1): nothing is copied and no lock is kept.
+    ///
+    /// # Errors
+    /// The first damage known, if there is one: a snapshot is whole or it is not given.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.damage.first().map_or(Ok(()), Err)?;
+        Ok(Snapshot::new(self.files.load_full(), Arc::clone(&self.damage)))
+    }
+}
+
+/// The list of what is damaged in a shard; snapshots add what they find.
+#[derive(Debug, Default)]
+pub(crate) struct Damage(Mutex<Vec<Error>>);
+
+impl Damage {
+    /// Remembers `error` if it is damage and not known yet, and hands it back.
+    pub(crate) fn note(&self, error: Error) -> Error {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |held: &Error| (held.path(), held.offset()) == (error.path(), error.offset());
+        if error.is_damage() && !known.iter().any(same) {
+            known.push(error.again());
+        }
+        error
+    }
+
+    fn first(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first().map(Error::again)
+    }
+
+    fn all(&self) -> Vec<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Error::again).collect()
+    }
+}

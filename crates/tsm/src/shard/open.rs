@@ -1,0 +1,149 @@
+//! Opening a shard: files first, then the log over them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use icecore_disk::{Disk, Stat};
+
+use super::file_set::FileSet;
+use super::{Access, Damage, Recovery, Shard, ShardDir};
+use crate::cache::{Cache, Frozen, flush};
+use crate::error::{Error, Result};
+use crate::file::name::{FileName, Generation, Sequence};
+use crate::file::reader::TsmFile;
+use crate::units::Offset;
+use crate::wal::influx::{self, Log};
+
+pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Shard> {
+    let damage = Damage::default();
+    if matches!(access, Access::ReadWrite { .. }) {
+        remove_leftovers(disk, &dir.data)?;
+    }
+    let mut files = open_files(disk, &dir.data, &damage)?;
+    let mut cache = Cache::default();
+    let log = match influx::replay(disk, &dir.wal, &mut cache) {
+        Ok(log) => Some(log),
+        Err(error) if error.is_damage() => {
+            damage.note(error);
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let mut recovery = Recovery::default();
+    if let (Some(log), None) = (log, damage.first()) {
+        let set = FileSet::new(files);
+        let flushed = recover(disk, dir, access, &set, &cache.freeze(), &log)?;
+        recovery = Recovery {
+            entries: log.entries,
+            torn: log.torn,
+            flushed: flushed.iter().map(TsmFile::name).collect(),
+        };
+        files = set.files().to_vec();
+        files.extend(flushed.into_iter().map(Arc::new));
+    }
+    Ok(Shard { files: ArcSwap::from_pointee(FileSet::new(files)), damage: Arc::new(damage), recovery })
+}
+
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<icecore_disk::DirEntry>> {
+    disk.list(dir).map_err(|error| Error::io(error, dir))
+}
+
+/// Removes what an interrupted write or backup left behind, as influxd does when it opens a shard.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    for entry in list(disk, dir)? {
+        let is_leftover = entry.name().is_some_and(|name| name.ends_with(".tmp"));
+        if is_leftover && entry.is_dir {
+            for inner in list(disk, &entry.path)? {
+                disk.remove(&inner.path).map_err(|error| Error::io(error, &inner.path))?;
+            }
+            disk.remove_dir(&entry.path).map_err(|error| Error::io(error, &entry.path))?;
+        } else if is_leftover {
+            disk.remove(&entry.path).map_err(|error| Error::io(error, &entry.path))?;
+        }
+    }
+    Ok(())
+}
+
+fn open_files(disk: &dyn Disk, dir: &Path, damage: &Damage) -> Result<Vec<Arc<TsmFile>>> {
+    let mut files = Vec::new();
+    for entry in list(disk, dir)? {
+        let Some(text) = entry.name().filter(|name| name.ends_with(".tsm") && !entry.is_dir) else {
+            continue;
+        };
+        let opened = match FileName::parse(text) {
+            Some(name) => TsmFile::open(disk, &entry.path, name),
+            None => Err(Error::corrupt("the name of a TSM file is not two numbers", Offset::START)
+                .in_file(&entry.path)),
+        };
+        match opened {
+            Ok(file) => files.push(Arc::new(file)),
+            Err(error) if error.is_damage() => drop(damage.note(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+/// Turns the content of the log into files, and in a directory that may be written removes the log after that.
+fn recover(
+    disk: &dyn Disk,
+    dir: &ShardDir,
+    access: Access,
+    set: &FileSet,
+    cache: &Frozen,
+    log: &Log,
+) -> Result<Vec<TsmFile>> {
+    let name = next_name(set)?;
+    match access {
+        Access::ReadOnly if cache.is_empty() => Ok(Vec::new()),
+        Access::ReadOnly => {
+            // In memory the points count as written when the log last was; so `since` sees them.
+            let newest =
+                log.segments.iter().filter(|segment| segment.stat.size > 0).map(|segment| segment.stat);
+            let stat = newest.max_by_key(|stat| stat.modified_ns).unwrap_or(Stat {
+                size: 0,
+                modified_ns: 0,
+                mode: 0o600,
+                uid: 0,
+                gid: 0,
+            });
+            let modified_ns = later_than_all(set, stat.modified_ns);
+            flush::to_memory(cache, &dir.data, name, Stat { modified_ns, ..stat })
+        }
+        Access::ReadWrite { now_ns } => {
+            let files = match cache.is_empty() {
+                true => Vec::new(),
+                false => flush::to_disk(cache, disk, &dir.data, name, later_than_all(set, now_ns))?,
+            };
+            remove_log(disk, &dir.wal, log)?;
+            Ok(files)
+        }
+    }
+}
+
+/// A flush takes a new generation.
+fn next_name(set: &FileSet) -> Result<FileName> {
+    let generation = set.newest().map_or(Some(Generation::FIRST), |newest| newest.generation.next());
+    let generation = generation.ok_or_else(|| Error::unfit("the file numbers of a shard are used up"))?;
+    Ok(FileName { generation, sequence: Sequence::FIRST })
+}
+
+/// Files get a time later than any in the shard, so that `since` never misses one (design D6).
+fn later_than_all(set: &FileSet, now_ns: i64) -> i64 {
+    set.modified_ns().map_or(now_ns, |latest| now_ns.max(latest.saturating_add(1)))
+}
+
+/// Removes the segments, oldest first; one with a torn tail keeps its bytes under a name that no log has.
+fn remove_log(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<()> {
+    for segment in &log.segments {
+        let path = &segment.path;
+        let is_torn = log.torn.as_ref().is_some_and(|torn| torn.path == *path);
+        let done = match is_torn {
+            true => disk.rename(path, &path.with_extension("wal.torn")),
+            false => disk.remove(path),
+        };
+        done.map_err(|error| Error::io(error, path))?;
+    }
+    if log.segments.is_empty() { Ok(()) } else { disk.sync_dir(dir).map_err(|error| Error::io(error, dir)) }
+}

@@ -1,0 +1,84 @@
+//! A pinned, immutable view of a shard, and what a backup sends of it.
+
+pub(crate) mod listing;
+mod member;
+mod rewrite;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::file::reader::TsmFile;
+use crate::format::column::{BlockType, Column};
+use crate::shard::Damage;
+use crate::shard::cursor;
+use crate::shard::file_set::FileSet;
+
+pub use listing::Listing;
+pub use member::{Chunks, Member};
+
+/// The files of a shard at one moment. Holding it keeps them readable; it holds no lock.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    set: Arc<FileSet>,
+    damage: Arc<Damage>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(set: Arc<FileSet>, damage: Arc<Damage>) -> Self {
+        Self { set, damage }
+    }
+
+    /// The moment of this cut as a `since`: files that come later are modified strictly after it. Nanoseconds since
+    /// 1970; the epoch when there is no file.
+    pub fn cut_ns(&self) -> i64 {
+        self.set.modified_ns().unwrap_or(0)
+    }
+
+    /// The files that a backup consists of, in the order of an archive.
+    pub fn members(&self) -> Vec<Member> {
+        self.set.files().iter().map(|file| Member::new(Arc::clone(file), Arc::clone(&self.damage))).collect()
+    }
+
+    /// The pinned files, oldest first.
+    pub fn files(&self) -> &[Arc<TsmFile>] {
+        self.set.files()
+    }
+
+    /// Calls `each` with every composite key and its type, ascending, each once. A key whose points are all deleted
+    /// may be among them.
+    ///
+    /// # Errors
+    /// What `each` returns.
+    pub fn keys<E>(
+        &self,
+        mut each: impl FnMut(&[u8], BlockType) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let files = self.set.files();
+        let mut heads: BinaryHeap<Reverse<(&[u8], usize, u32)>> = BinaryHeap::new();
+        for (age, file) in files.iter().enumerate() {
+            heads.extend(file.key(0).map(|key| Reverse((key.key, age, 0))));
+        }
+        let mut before: Option<&[u8]> = None;
+        while let Some(Reverse((composite, age, ordinal))) = heads.pop() {
+            let Some(file) = files.get(age) else { break };
+            if before != Some(composite) {
+                let Some(key) = file.key(ordinal) else { break };
+                each(composite, key.kind)?;
+                before = Some(composite);
+            }
+            heads.extend(file.key(ordinal + 1).map(|key| Reverse((key.key, age, ordinal + 1))));
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the points of a composite key, by time: merged from all files, one per time, deletes
+    /// applied. Columns are sorted and not empty.
+    ///
+    /// # Errors
+    /// `Corrupt` names the file and the block; the shard remembers it. What `each` returns.
+    pub fn read(&self, composite: &[u8], each: impl FnMut(&Column) -> Result<()>) -> Result<()> {
+        cursor::read_key(&self.set, composite, each).map_err(|error: Error| self.damage.note(error))
+    }
+}

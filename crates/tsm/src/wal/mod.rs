@@ -1,0 +1,3 @@
+//! Durable logs. Here: influxd's, which is read and taken over, never written.
+
+pub(crate) mod influx;
