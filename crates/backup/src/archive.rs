@@ -1,0 +1,252 @@
+//! The tar of one shard.
+//!
+//! Order: the files by name, then `icecore.files`, then the end. The same files give the same bytes. Every byte was
+//! checked before it leaves: a file is checked as a whole, and planned if deletes have to be applied, before its
+//! header is sent.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use icecore_database::{Database, Error, ShardId};
+use icecore_disk::Stat;
+use icecore_tsm::{Chunks, ListedFile, Listing, Member};
+
+use crate::ustar;
+
+/// Which files of a shard an archive has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only files that changed strictly after this time, ns since 1970; all without it.
+    pub since: Option<i64>,
+    /// Add the list of live files also to an archive that has no file.
+    pub always_list: bool,
+}
+
+/// The archive of a shard at one cut, as chunks of bytes.
+///
+/// It pins the files of the cut and holds nothing else. The first `Err` ends it.
+#[derive(Debug)]
+pub struct ShardArchive {
+    id: ShardId,
+    /// `<bucket>/<policy>/<shard>/`
+    prefix: String,
+    cut_ns: i64,
+    always_list: bool,
+    /// The files to send, then those that are only listed.
+    members: Vec<Member>,
+    sent_count: usize,
+    /// What each member measures in the archive, in the order of `members`, as far as they are prepared.
+    sizes: Vec<Option<u64>>,
+    stage: Stage,
+    ready: VecDeque<Bytes>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The header of this member comes next.
+    Head(usize),
+    /// The content of this member is being sent; so many bytes are left.
+    Content {
+        member: usize,
+        chunks: Box<Chunks>,
+        left: u64,
+    },
+    Listing,
+    End,
+    Done,
+}
+
+impl ShardArchive {
+    /// Cuts the shard and decides what to send. Reads no block.
+    ///
+    /// # Errors
+    /// `NoSuchShard`; `Shard` when the shard is known to be damaged.
+    pub fn new(database: &Database, id: ShardId, selection: &Selection) -> Result<Self, Error> {
+        let shard = database.shard(id)?;
+        let snapshot = database.snapshot(id)?;
+        let is_sent = |member: &Member| selection.since.is_none_or(|since| member.modified_ns() > since);
+        let (sent, listed): (Vec<_>, Vec<_>) = snapshot.members().into_iter().partition(is_sent);
+        let sent_count = sent.len();
+        Ok(Self {
+            id,
+            prefix: format!("{}/{}/{id}/", shard.bucket, shard.policy),
+            cut_ns: snapshot.cut_ns(),
+            always_list: selection.always_list,
+            members: sent.into_iter().chain(listed).collect(),
+            sent_count,
+            sizes: Vec::new(),
+            stage: Stage::Head(0),
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// The moment of the cut as the `since` of the next backup, ns since 1970.
+    pub fn cut_ns(&self) -> i64 {
+        self.cut_ns
+    }
+
+    /// Checks the files, those to be sent first, until all are done or `until` has come. Returns whether all are.
+    ///
+    /// A file that is being checked at `until` is finished first.
+    ///
+    /// # Errors
+    /// `Shard` with the damage; the shard is known to be damaged from then on.
+    pub fn prepare(&mut self, until: Instant) -> Result<bool, Error> {
+        while self.sizes.len() < self.members.len() {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            self.prepare_one()?;
+        }
+        Ok(true)
+    }
+
+    fn prepare_one(&mut self) -> Result<(), Error> {
+        if let Some(member) = self.members.get(self.sizes.len()) {
+            let size = member.prepare().map_err(|source| Error::Shard { id: self.id, source })?;
+            self.sizes.push(size);
+        }
+        Ok(())
+    }
+
+    /// Bytes of the whole archive; `None` before everything is prepared.
+    pub fn size(&self) -> Option<u64> {
+        if self.sizes.len() < self.members.len() {
+            return None;
+        }
+        let entry = |size: u64| ustar::BLOCK_LEN + size.next_multiple_of(ustar::BLOCK_LEN);
+        let files: u64 = self.sizes.iter().take(self.sent_count).flatten().map(|size| entry(*size)).sum();
+        let listing = if self.is_listed() { entry(Listing::size_of(self.live_sizes())) } else { 0 };
+        Some(files + listing + ustar::END_LEN)
+    }
+
+    /// Whether the list of files is sent; known when the files to send are prepared.
+    fn is_listed(&self) -> bool {
+        self.always_list || self.sizes.iter().take(self.sent_count).any(Option::is_some)
+    }
+
+    fn live_sizes(&self) -> impl Iterator<Item = (icecore_tsm::FileName, u64)> {
+        self.members.iter().zip(&self.sizes).filter_map(|(member, size)| Some((member.name(), (*size)?)))
+    }
+
+    /// Puts the next bytes into `ready`; leaves it empty only when a stage had none or the archive is done.
+    fn step(&mut self) -> Result<(), Error> {
+        match &mut self.stage {
+            Stage::Head(member) if *member == self.sent_count => self.stage = Stage::Listing,
+            Stage::Head(member) => {
+                let member = *member;
+                self.head(member)?;
+            }
+            Stage::Content { member, chunks, left } => match chunks.next() {
+                Some(chunk) => {
+                    let chunk = chunk.map_err(|source| Error::Shard { id: self.id, source })?;
+                    *left = left.saturating_sub(chunk.len() as u64);
+                    self.ready.push_back(chunk);
+                }
+                None => {
+                    let (member, left) = (*member, *left);
+                    self.end_content(member, left);
+                }
+            },
+            Stage::Listing => {
+                if self.is_listed() {
+                    self.list()?;
+                }
+                self.stage = Stage::End;
+            }
+            Stage::End => {
+                self.ready.push_back(Bytes::from_static(&ustar::ZEROS));
+                self.stage = Stage::Done;
+            }
+            Stage::Done => {}
+        }
+        Ok(())
+    }
+
+    /// # Panics
+    /// When a file was not sent as long as its header said: that would shift all that follows.
+    fn end_content(&mut self, member: usize, left: u64) {
+        assert_eq!(left, 0, "a file is sent as long as its header says");
+        self.pad(self.sizes.get(member).copied().flatten().unwrap_or(0));
+        self.stage = Stage::Head(member + 1);
+    }
+
+    fn head(&mut self, at: usize) -> Result<(), Error> {
+        while self.sizes.len() <= at {
+            self.prepare_one()?;
+        }
+        let (Some(member), Some(size)) = (self.members.get(at), self.sizes.get(at).copied()) else {
+            return Ok(());
+        };
+        let Some(size) = size else {
+            self.stage = Stage::Head(at + 1); // nothing remains of it
+            return Ok(());
+        };
+        let path = format!("{}{}", self.prefix, member.name());
+        let header = self.header(&path, size, member.modified_ns(), &member.stat())?;
+        let chunks = member.chunks().map_err(|source| Error::Shard { id: self.id, source })?;
+        self.ready.push_back(header);
+        self.stage = Stage::Content { member: at, chunks: Box::new(chunks), left: size };
+        Ok(())
+    }
+
+    /// The list of all live files. Those that were not sent are checked now, for their digests.
+    fn list(&mut self) -> Result<(), Error> {
+        while self.sizes.len() < self.members.len() {
+            self.prepare_one()?;
+        }
+        let mut files = Vec::new();
+        for (member, size) in self.members.iter().zip(&self.sizes) {
+            let Some(size) = *size else { continue };
+            let digest = member.digest().map_err(|source| Error::Shard { id: self.id, source })?;
+            files.push(ListedFile { name: member.name(), size, digest });
+        }
+        let text = Listing::new(files).to_text();
+        let owner = self.members.first().map_or(NOBODY, Member::stat);
+        let path = format!("{}{}", self.prefix, Listing::NAME);
+        let header = self.header(&path, text.len() as u64, self.cut_ns, &Stat { mode: 0o600, ..owner })?;
+        self.ready.push_back(header);
+        let size = text.len() as u64;
+        self.ready.push_back(Bytes::from(text));
+        self.pad(size);
+        Ok(())
+    }
+
+    fn header(&self, path: &str, size: u64, modified_ns: i64, stat: &Stat) -> Result<Bytes, Error> {
+        let header = ustar::header(path, size, modified_ns, stat)
+            .map_err(|source| Error::Io { path: path.into(), source })?;
+        Ok(Bytes::copy_from_slice(&header))
+    }
+
+    fn pad(&mut self, size: u64) {
+        let zeros = Bytes::from_static(&ustar::ZEROS);
+        let len = usize::try_from(ustar::padding(size)).unwrap_or(0);
+        if len > 0 {
+            self.ready.push_back(zeros.slice(..len));
+        }
+    }
+}
+
+/// Owner of a list without files.
+const NOBODY: Stat = Stat { size: 0, modified_ns: 0, mode: 0o600, uid: 0, gid: 0 };
+
+impl Iterator for ShardArchive {
+    type Item = Result<Bytes, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(Ok(bytes));
+            }
+            if matches!(self.stage, Stage::Done) {
+                return None;
+            }
+            if let Err(error) = self.step() {
+                self.stage = Stage::Done;
+                self.ready.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+}

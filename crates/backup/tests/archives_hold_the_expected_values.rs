@@ -1,0 +1,150 @@
+//! Every shard of the fixtures as an archive, read by an independent tar reader, and put into an empty engine.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use icecore_backup::{Selection, ShardArchive};
+use icecore_database::{Database, Format, Mode, Options, Paths, ShardId};
+use icecore_testkit::fixtures;
+use icecore_tsm::Listing;
+
+const FIXTURES: [(&str, &[&str]); 2] = [
+    ("kitchen-sink", &["725e5d10302da261", "83fa952f192155e3", "348f4c27f9903b80", "e82f1075dd10d838"]),
+    ("layers", &["a5de34553b154f33"]),
+];
+
+fn open(dir: &Path, mode: Mode) -> Database {
+    Database::open(Paths::in_dir(dir), Options::new(mode)).unwrap()
+}
+
+fn archive(database: &Database, id: ShardId, selection: &Selection) -> Vec<u8> {
+    let archive = ShardArchive::new(database, id, selection).unwrap();
+    let bytes: Vec<u8> = archive.flat_map(|chunk| chunk.unwrap()).collect();
+    let mut prepared = ShardArchive::new(database, id, selection).unwrap();
+    let far = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    assert!(prepared.prepare(far).unwrap());
+    assert_eq!(prepared.size(), Some(bytes.len() as u64), "the size is known before");
+    assert!(prepared.flat_map(|chunk| chunk.unwrap()).eq(bytes.iter().copied()), "same files, same bytes");
+    bytes
+}
+
+/// Name to content, with the end of the archive checked.
+fn entries(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    assert!(archive.ends_with(&[0; 1024]) && archive.len().is_multiple_of(512));
+    let mut reader = tar::Archive::new(archive);
+    let mut files = BTreeMap::new();
+    for entry in reader.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        assert!(files.insert(name, content).is_none());
+    }
+    files
+}
+
+/// The list at the end names exactly the files of a full archive, with their lengths and digests.
+fn assert_listed(files: &BTreeMap<String, Vec<u8>>) {
+    let Some((path, text)) = files.last_key_value() else { return };
+    assert!(path.ends_with("/icecore.files"), "{path}");
+    let listing = Listing::parse(text).unwrap();
+    let listed: Vec<_> =
+        listing.files().iter().map(|file| (file.name.to_string(), file.size, file.digest)).collect();
+    let sent: Vec<_> = files
+        .iter()
+        .filter(|(path, _)| path.ends_with(".tsm"))
+        .map(|(path, content)| {
+            (path.rsplit('/').next().unwrap().to_owned(), content.len() as u64, blake3::hash(content))
+        })
+        .collect();
+    assert_eq!(listed, sent);
+}
+
+fn export(dir: &Path, bucket: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    open(dir, Mode::ReadOnly).export(bucket, Format::Tsv, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn restored_archives_hold_exactly_the_expected_values() {
+    for (fixture, buckets) in FIXTURES {
+        for mode in [Mode::ReadOnly, Mode::ReadWrite] {
+            let from = fixtures::unpack(fixture);
+            let to = tempfile::tempdir().unwrap();
+            std::fs::copy(from.path().join("influxd.bolt"), to.path().join("influxd.bolt")).unwrap();
+            let database = open(from.path(), mode);
+            for shard in database.shards() {
+                let files = entries(&archive(&database, shard.id, &Selection::default()));
+                assert_listed(&files);
+                for (path, content) in files {
+                    assert!(!path.ends_with(".tombstone"), "deletes are applied, not sent");
+                    let path = to.path().join("engine/data").join(path);
+                    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    std::fs::write(path, content).unwrap();
+                }
+            }
+            for bucket in buckets {
+                let expected = fixtures::read(&format!("{fixture}/expected/{bucket}.tsv.gz"));
+                assert!(export(to.path(), bucket) == expected, "{fixture} {bucket} {mode:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn since_is_exclusive_and_the_list_is_always_whole() {
+    let dir = fixtures::unpack("layers");
+    let database = open(dir.path(), Mode::ReadOnly);
+    let shard = ShardId(1);
+    let cut = ShardArchive::new(&database, shard, &Selection::default()).unwrap().cut_ns();
+    let since =
+        |since, always_list| archive(&database, shard, &Selection { since: Some(since), always_list });
+    assert_eq!(since(cut, false), [0; 1024]);
+    assert_eq!(since(i64::MAX, false), [0; 1024]);
+    let newest = entries(&since(cut - 1, false));
+    let names: Vec<_> = newest.keys().map(|path| path.rsplit('/').next().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["000000006-000000001.tsm", "icecore.files"],
+        "what only the log had is the newest file"
+    );
+    let all = entries(&since(i64::MIN, false));
+    let only_list = entries(&since(cut, true));
+    assert_eq!(only_list.last_key_value(), all.last_key_value());
+    assert_eq!((only_list.len(), all.len()), (1, 7));
+}
+
+#[test]
+fn an_untouched_file_leaves_as_it_is() {
+    let dir = fixtures::unpack("fleet");
+    let database = open(dir.path(), Mode::ReadOnly);
+    let files = entries(&archive(&database, ShardId(1), &Selection::default()));
+    assert_listed(&files);
+    for (path, content) in files.iter().filter(|(path, _)| path.ends_with(".tsm")) {
+        assert!(std::fs::read(dir.path().join("engine/data").join(path)).unwrap() == *content, "{path}");
+    }
+}
+
+#[test]
+fn a_damaged_block_fails_the_first_backup_and_every_later_one_and_the_rest_is_served() {
+    let dir = fixtures::unpack("kitchen-sink");
+    let path = dir.path().join("engine/data/725e5d10302da261/autogen/2/000000001-000000002.tsm");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[5 + 4 + 100] ^= 1; // in the first block
+    std::fs::write(&path, bytes).unwrap();
+    let database = open(dir.path(), Mode::ReadOnly);
+    assert!(
+        database.shards().all(|shard| shard.shard.damage().is_empty()),
+        "blocks are not read at the start"
+    );
+    let mut first = ShardArchive::new(&database, ShardId(2), &Selection::default()).unwrap();
+    let error = first.next().unwrap().unwrap_err();
+    assert!(first.next().is_none());
+    let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    assert_eq!(text, format!("shard 2: {}: damaged: a block's checksum is wrong at byte 5", path.display()));
+    assert!(ShardArchive::new(&database, ShardId(2), &Selection::default()).is_err(), "it is known now");
+    assert!(!entries(&archive(&database, ShardId(1), &Selection::default())).is_empty());
+}

@@ -1,0 +1,313 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use icecore_catalog::{BucketManifest, Catalog, Contents, OnboardRequest, Onboarded, ShardId, onboard, sql};
+use icecore_disk::{Disk, Lock, LockMode, Map, RealDisk};
+use icecore_kvstore::{HotCopy, Store};
+use icecore_tsm::{Access, Snapshot};
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::export::{self, Format};
+use crate::fresh;
+use crate::shards::{self, OpenShard};
+
+/// Held while a directory is open to be written (design D1); readers share it.
+const LOCK_NAME: &str = "icecore.lock";
+
+/// Where the three parts of a data directory lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Shards and their logs.
+    pub engine: PathBuf,
+    /// The key-value store.
+    pub bolt: PathBuf,
+    /// The SQLite store.
+    pub sqlite: PathBuf,
+}
+
+impl Paths {
+    /// All three in one directory under the names that influxd gives them.
+    pub fn in_dir(dir: &Path) -> Self {
+        Self {
+            engine: dir.join("engine"),
+            bolt: dir.join("influxd.bolt"),
+            sqlite: dir.join("influxd.sqlite"),
+        }
+    }
+}
+
+/// What may happen to a directory while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing is written, no file is created, and others may read too.
+    ReadOnly,
+    /// This process alone has it. What is missing is created, and influxd's logs are taken over.
+    ReadWrite,
+}
+
+/// How a directory is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Read or write.
+    pub mode: Mode,
+    /// Whether new tokens are stored as hashes; influxd's default since 2.9.
+    pub use_hashed_tokens: bool,
+}
+
+impl Options {
+    /// The defaults for a mode.
+    pub const fn new(mode: Mode) -> Self {
+        Self { mode, use_hashed_tokens: true }
+    }
+}
+
+/// An open data directory. Share it in an [`Arc`]; every call may come from any thread.
+pub struct Database {
+    disk: Arc<dyn Disk>,
+    paths: Paths,
+    options: Options,
+    store: Store,
+    shards: BTreeMap<ShardId, OpenShard>,
+    /// One setup at a time: it reads the store, decides, and replaces it.
+    onboarding: Mutex<()>,
+    _lock: Option<Box<dyn Lock>>,
+}
+
+/// The metadata of one moment: what a metadata backup sends.
+#[derive(Debug)]
+pub struct MetadataCut {
+    /// The Bolt file.
+    pub kv: HotCopy,
+    /// The SQLite file.
+    pub sql: Map,
+    /// Every bucket with its shards.
+    pub buckets: Vec<BucketManifest>,
+}
+
+impl Database {
+    /// Opens a directory, locks it, and opens every shard in it. Damaged shards are logged, see [`Database::shards`].
+    ///
+    /// With [`Mode::ReadWrite`] a missing or empty directory becomes a fresh one that waits for its setup.
+    ///
+    /// # Errors
+    /// `Locked` when an influxd or an Icecore has it open, `Missing` when there is nothing to read, `Store` with the
+    /// page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Shard` when the system refuses a call.
+    pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let now_ns = now_ns();
+        let (store, lock, access) = match options.mode {
+            Mode::ReadOnly => {
+                (open_store(&disk, &paths, LockMode::Shared)?, lock_shared(&*disk, &paths)?, Access::ReadOnly)
+            }
+            Mode::ReadWrite => {
+                fresh::directories(&*disk, &paths)?;
+                let lock = lock_exclusive(&*disk, &paths)?;
+                let store = match disk.stat(&paths.bolt) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        fresh::store(&disk, &paths, now_ns)?
+                    }
+                    _ => open_store(&disk, &paths, LockMode::Exclusive)?,
+                };
+                if paths.sqlite.exists() {
+                    sql::recover(&paths.sqlite)
+                        .and_then(|()| sql::check(&paths.sqlite))
+                        .map_err(Error::Catalog)?;
+                } else {
+                    fresh::sqlite(&paths.sqlite)?;
+                }
+                (store, Some(lock), Access::ReadWrite { now_ns })
+            }
+        };
+        let shards = shards::open_all(&*disk, &paths.engine, access)?;
+        shards.values().for_each(report);
+        Ok(Self { disk, paths, options, store, shards, onboarding: Mutex::new(()), _lock: lock })
+    }
+
+    /// Where the parts lie.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// How it was opened.
+    pub fn mode(&self) -> Mode {
+        self.options.mode
+    }
+
+    /// What the key-value store says now. A cheap, fixed view: later changes do not show in it.
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(self.store.view())
+    }
+
+    /// Every shard on disk, by number, damaged ones too.
+    pub fn shards(&self) -> impl Iterator<Item = &OpenShard> {
+        self.shards.values()
+    }
+
+    /// A shard by its number.
+    ///
+    /// # Errors
+    /// `NoSuchShard`.
+    pub fn shard(&self, id: ShardId) -> Result<&OpenShard, Error> {
+        self.shards.get(&id).ok_or(Error::NoSuchShard(id))
+    }
+
+    /// The content of a shard as it is now, pinned.
+    ///
+    /// # Errors
+    /// `NoSuchShard`; `Shard` with the first damage when any is known.
+    pub fn snapshot(&self, id: ShardId) -> Result<Snapshot, Error> {
+        self.shard(id)?.shard.snapshot().map_err(|source| Error::Shard { id, source })
+    }
+
+    /// A copy of the key-value store of one moment.
+    ///
+    /// # Errors
+    /// `Store` names the page that is damaged.
+    pub fn kv(&self) -> Result<HotCopy, Error> {
+        self.store.view().copy().map_err(Error::Store)
+    }
+
+    /// The metadata: key-value store and bucket manifest of one moment, and a copy of the SQLite store made at it.
+    ///
+    /// # Errors
+    /// `Store`, `Catalog`, or `Io` when the temporary copy of the SQLite store cannot be made.
+    pub fn metadata(&self) -> Result<MetadataCut, Error> {
+        let view = self.store.view();
+        let kv = view.copy().map_err(Error::Store)?;
+        let buckets = Catalog::new(view).manifest().map_err(Error::Catalog)?;
+        Ok(MetadataCut { kv, sql: self.copy_sqlite()?, buckets })
+    }
+
+    /// A consistent copy, mapped and already unlinked: nothing is left behind, whatever happens next.
+    fn copy_sqlite(&self) -> Result<Map, Error> {
+        let temporary = std::env::temp_dir();
+        let io = |source| Error::Io { path: temporary.clone(), source };
+        let dir = tempfile::Builder::new().prefix("icecore-sql-").tempdir().map_err(io)?;
+        let path = dir.path().join("copy.sqlite");
+        sql::copy(&self.paths.sqlite, &path).map_err(Error::Catalog)?;
+        let map = self.disk.map(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        dir.close().map_err(io)?;
+        Ok(map)
+    }
+
+    /// Sets a fresh directory up: user, organization, bucket and operator token, in one replacement of the store.
+    ///
+    /// # Errors
+    /// `ReadOnly`; `Onboard` when the request is refused or it was done before; `Store` when writing fails: the old
+    /// store is in place then.
+    pub fn onboard(&self, request: &OnboardRequest) -> Result<Onboarded, Error> {
+        if self.options.mode == Mode::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        let _one_at_a_time = self.onboarding.lock();
+        let view = self.store.view();
+        let hash = self.options.use_hashed_tokens;
+        let made = onboard(&view, request, now_ns(), &mut fresh::random(), hash).map_err(Error::Onboard)?;
+        let mut contents = Contents::from_view(&view).map_err(Error::Catalog)?;
+        made.apply(&mut contents);
+        let builder = contents.fill(self.store.builder()).map_err(Error::Catalog)?;
+        self.store.replace(builder).map_err(Error::Store)?;
+        Ok(made)
+    }
+
+    /// Writes every value of a bucket to `out`; see [`Format`]. Shards that retention has deleted do not count.
+    ///
+    /// `bucket` is the id as the directories spell it: 16 lower-case hex digits. Returns the number of values.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `Shard` for damage, `Output`. Damage that is known is found before the first byte is written.
+    pub fn export(&self, bucket: &str, format: Format, out: &mut dyn Write) -> Result<u64, Error> {
+        let located = self.catalog().shards().map_err(Error::Catalog)?;
+        let is_deleted =
+            |id| located.iter().any(|shard| shard.id == id && shard.group.deleted_at().is_some());
+        let of_bucket = self.shards.values().filter(|shard| shard.bucket == bucket);
+        let ids: Vec<ShardId> = of_bucket.map(|shard| shard.id).filter(|id| !is_deleted(*id)).collect();
+        if ids.is_empty() && !self.knows_bucket(bucket)? {
+            return Err(Error::NoSuchBucket(bucket.to_owned()));
+        }
+        let snapshots =
+            ids.into_iter().map(|id| Ok((id, self.snapshot(id)?))).collect::<Result<_, Error>>()?;
+        export::run(&snapshots, format, out)
+    }
+
+    fn knows_bucket(&self, bucket: &str) -> Result<bool, Error> {
+        let buckets = self.catalog().buckets().map_err(Error::Catalog)?;
+        Ok(buckets.iter().any(|known| known.id.to_string() == bucket))
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("paths", &self.paths)
+            .field("options", &self.options)
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the Bolt file and checks every page of it before anything is believed.
+fn open_store(disk: &Arc<dyn Disk>, paths: &Paths, mode: LockMode) -> Result<Store, Error> {
+    let store = Store::open(Arc::clone(disk), &paths.bolt, mode).map_err(|error| match error.kind() {
+        icecore_kvstore::ErrorKind::Locked => Error::Locked { path: paths.bolt.clone() },
+        _ if !paths.bolt.exists() => Error::Missing { path: paths.bolt.clone() },
+        _ => Error::Store(error),
+    })?;
+    store.view().verify().map_err(Error::Store)?;
+    Ok(store)
+}
+
+fn lock_exclusive(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn Lock>, Error> {
+    let path = paths.engine.join(LOCK_NAME);
+    match disk.create(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(Error::Io { path, source }),
+    }
+    lock(disk, path, LockMode::Exclusive)
+}
+
+/// A directory that no Icecore has written has no lock file, and a reader creates none.
+fn lock_shared(disk: &dyn Disk, paths: &Paths) -> Result<Option<Box<dyn Lock>>, Error> {
+    let path = paths.engine.join(LOCK_NAME);
+    match disk.stat(&path) {
+        Ok(_) => lock(disk, path, LockMode::Shared).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+fn lock(disk: &dyn Disk, path: PathBuf, mode: LockMode) -> Result<Box<dyn Lock>, Error> {
+    disk.lock(&path, mode).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { path },
+        _ => Error::Io { path, source },
+    })
+}
+
+/// Logs what opening a shard found and did.
+fn report(opened: &OpenShard) {
+    let OpenShard { id, bucket, shard, .. } = opened;
+    for damage in shard.damage() {
+        tracing::error!(shard = %id, %bucket, "{damage}; backups of this shard are refused");
+    }
+    let recovery = shard.recovery();
+    if let Some(torn) = &recovery.torn {
+        let (path, at, size) = (torn.path.display(), torn.at, torn.size);
+        tracing::warn!(shard = %id, %bucket, "{path}: the last {size} bytes, from byte {at} on, are an unfinished write and are left out");
+    }
+    if !recovery.flushed.is_empty() {
+        let (entries, files) = (recovery.entries, recovery.flushed.len());
+        tracing::info!(shard = %id, %bucket, entries, files, "replayed the log");
+    }
+}
+
+/// Nanoseconds since 1970, from the clock of this machine.
+fn now_ns() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,82 @@
+use std::io;
+use std::path::PathBuf;
+
+use icecore_catalog::ShardId;
+
+/// Why a call on a database failed. Split by what the caller can do; an error about a file names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another process, an influxd or an Icecore, has the directory open.
+    #[error("{} is in use by another process: stop it first", path.display())]
+    Locked {
+        /// The file whose lock is held.
+        path: PathBuf,
+    },
+    /// There is nothing to open, and the mode does not allow to create it.
+    #[error("{} does not exist", path.display())]
+    Missing {
+        /// The file that is not there.
+        path: PathBuf,
+    },
+    /// The BoltDB file cannot be read, or its structure is damaged.
+    #[error("the key-value store cannot be used")]
+    Store(#[source] icecore_kvstore::Error),
+    /// What the key-value or SQLite store holds contradicts itself.
+    #[error("the metadata cannot be used")]
+    Catalog(#[source] icecore_catalog::Error),
+    /// A setup request was refused.
+    #[error(transparent)]
+    Onboard(icecore_catalog::OnboardError),
+    /// A shard is damaged, or the system refused a call on one of its files.
+    #[error("shard {id}")]
+    Shard {
+        /// Its number.
+        id: ShardId,
+        /// What is wrong and where.
+        source: icecore_tsm::Error,
+    },
+    /// No shard of that number exists here.
+    #[error("shard {0} not found")]
+    NoSuchShard(ShardId),
+    /// No bucket of that name has shards here, and the metadata knows none.
+    #[error("bucket {0} not found")]
+    NoSuchBucket(String),
+    /// Two directories claim the number of one shard.
+    #[error("shard {id} exists twice: {} and {}", first.display(), second.display())]
+    DuplicateShard {
+        /// The number.
+        id: ShardId,
+        /// One directory.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// The database was opened to read only.
+    #[error("the data directory is open to read only")]
+    ReadOnly,
+    /// The system refused a call.
+    #[error("{}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The writer that an export goes to failed.
+    #[error("the output cannot be written")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether bytes on disk are damaged, as opposed to a call that failed or a request that cannot be met.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_damage(),
+            Self::Shard { source, .. } => source.is_damage(),
+            Self::Catalog(icecore_catalog::Error::Store(error)) => error.is_damage(),
+            Self::Catalog(icecore_catalog::Error::Record { .. }) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! All values of a bucket as text, a value a line.
+
+mod line_protocol;
+mod tsv;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use icecore_catalog::ShardId;
+use icecore_tsm::{Column, Snapshot, key};
+
+use crate::error::Error;
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Line protocol, one field a line, as `influxd inspect export-lp` prints it.
+    LineProtocol,
+    /// Series key, field, type, value and time, with tabs between: exact for every value, sorted. For comparisons.
+    Tsv,
+}
+
+/// Series key and field of a composite key; the order of the derive is the order of the export.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SeriesField {
+    series: Vec<u8>,
+    field: Vec<u8>,
+}
+
+/// Writes every value of the snapshots, shards of one bucket, to `out`: by series key, field and time. Merged from
+/// all files of a shard, one value per time, deletes applied. Returns the number of values.
+///
+/// Memory: the list of all keys, and the blocks of a key whose times overlap.
+///
+/// # Errors
+/// `Shard` for damage, which names the file; `Output` when `out` fails. What was written before stays written.
+pub(crate) fn run(
+    snapshots: &BTreeMap<ShardId, Snapshot>,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u64, Error> {
+    let mut lines = Vec::new();
+    let mut count = 0;
+    for (SeriesField { series, field }, shards) in keys(snapshots) {
+        let composite = [&series, key::SEPARATOR, &field].concat();
+        let prefix = match format {
+            Format::LineProtocol => line_protocol::prefix(&series, &field),
+            Format::Tsv => tsv::prefix(&series, &field),
+        };
+        for id in shards {
+            let Some(snapshot) = snapshots.get(&id) else { continue };
+            let mut failed = None;
+            let read = snapshot.read(&composite, |column| {
+                count += column.len() as u64;
+                if failed.is_none() {
+                    failed = put_lines(column, format, &prefix, &mut lines)
+                        .and_then(|()| out.write_all(&lines))
+                        .err();
+                }
+                Ok(())
+            });
+            read.map_err(|source| Error::Shard { id, source })?;
+            failed.map_or(Ok(()), Err).map_err(Error::Output)?;
+        }
+    }
+    out.flush().map_err(Error::Output)?;
+    Ok(count)
+}
+
+/// All keys in the order of the export, each with the shards that have it, by the time their values begin.
+fn keys(snapshots: &BTreeMap<ShardId, Snapshot>) -> BTreeMap<SeriesField, Vec<ShardId>> {
+    let first_time = |snapshot: &Snapshot| snapshot.files().iter().map(|file| file.range().min()).min();
+    let mut by_time: Vec<_> =
+        snapshots.iter().map(|(id, snapshot)| (first_time(snapshot), *id, snapshot)).collect();
+    by_time.sort_by_key(|(time, id, _)| (*time, *id));
+    let mut keys: BTreeMap<SeriesField, Vec<ShardId>> = BTreeMap::new();
+    for (_, id, snapshot) in by_time {
+        // The closure has no error to return, and neither has the call.
+        let Ok(()) = snapshot.keys::<std::convert::Infallible>(|composite, _| {
+            if let Some((series, field)) = key::split(composite) {
+                keys.entry(SeriesField { series: series.to_vec(), field: field.to_vec() })
+                    .or_default()
+                    .push(id);
+            }
+            Ok(())
+        });
+    }
+    keys
+}
+
+/// Replaces `lines` by the lines of a column.
+fn put_lines(column: &Column, format: Format, prefix: &[u8], lines: &mut Vec<u8>) -> io::Result<()> {
+    lines.clear();
+    for (at, time) in column.times.iter().enumerate() {
+        lines.extend_from_slice(prefix);
+        match format {
+            Format::LineProtocol => line_protocol::put_value(&column.values, at, lines)?,
+            Format::Tsv => tsv::put_value(&column.values, at, lines)?,
+        }
+        lines.push(if format == Format::Tsv { b'\t' } else { b' ' });
+        writeln!(lines, "{time}")?;
+    }
+    Ok(())
+}

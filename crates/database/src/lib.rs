@@ -1,0 +1,27 @@
+//! A data directory of influxd: metadata, shards, and who may write it.
+//!
+//! It joins `catalog` and `tsm`: it finds the three parts of a directory, locks them, opens every shard, and gives
+//! snapshots of shards and of the metadata. It is not a server and knows no protocol; streams are `backup`'s.
+//!
+//! ```no_run
+//! use icecore_database::{Database, Mode, Options, Paths};
+//!
+//! let paths = Paths::in_dir("/var/lib/influxdb".as_ref());
+//! let database = Database::open(paths, Options::new(Mode::ReadOnly))?;
+//! for bucket in database.catalog().buckets().map_err(icecore_database::Error::Catalog)? {
+//!     println!("{} {}", bucket.id, bucket.name);
+//! }
+//! # Ok::<(), icecore_database::Error>(())
+//! ```
+
+mod database;
+mod error;
+mod export;
+mod fresh;
+mod shards;
+
+pub use database::{Database, MetadataCut, Mode, Options, Paths};
+pub use error::Error;
+pub use export::Format;
+pub use icecore_catalog::ShardId;
+pub use shards::OpenShard;
