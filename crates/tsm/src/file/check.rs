@@ -1,90 +1,106 @@
-//! Reads a whole file once, in order: the checksum of every block, and the digest of all bytes.
+//! Reads a whole file once, in order: the checksum of every block, its type and times against the index, and the
+//! digest of all bytes.
+//!
+//! The index has no checksum of its own. What is compared here is what would move or hide points: a block that is not
+//! where the index says fails its checksum, and a type or time in the index that was changed contradicts the block.
+//! What remains unseen is a key that was changed into another one that fits the order.
 
 use super::reader::TsmFile;
 use crate::error::{Error, Result};
+use crate::format::block;
+use crate::format::column::BlockType;
 use crate::format::index::{CRC_LEN, Entry};
 
 /// BLAKE3 of a file's bytes.
 pub type Digest = blake3::Hash;
 
-/// Read at a time.
-const CHUNK_LEN: usize = 1 << 18;
+/// Read at a time, unless a block is longer.
+const WINDOW_LEN: u64 = 1 << 18;
 
 /// Checks the blocks of `file` by `pread`.
 ///
 /// # Errors
-/// `Corrupt` at the first block whose checksum is wrong, `Io` where the disk refuses; both name the file.
+/// `Corrupt` at the first block that is not what it should be, `Io` where the disk refuses; both name the file.
 pub(super) fn run(file: &TsmFile) -> Result<Digest> {
-    let mut reader = Reader { file, at: 0, hasher: blake3::Hasher::new(), buffer: vec![0; CHUNK_LEN] };
-    for entry in file.keys().flat_map(|key| key.entries()) {
-        if entry.offset.get() < reader.at {
-            reader.check_behind(&entry)?; // the index may order blocks in another way than they lie
-        } else {
-            reader.skip_to(entry.offset.get())?;
-            reader.check_ahead(&entry)?;
+    let mut checker = Checker {
+        file,
+        window: Vec::new(),
+        window_start: 0,
+        hashed: 0,
+        hasher: blake3::Hasher::new(),
+        times: Vec::new(),
+    };
+    for key in file.keys() {
+        for entry in key.entries() {
+            checker.block(key.kind, &entry).map_err(|error| error.in_file(file.path()))?;
         }
     }
-    reader.skip_to(file.size())?;
-    Ok(reader.hasher.finalize())
+    while checker.hashed < file.size() {
+        checker.read(checker.hashed, WINDOW_LEN)?;
+    }
+    Ok(checker.hasher.finalize())
 }
 
-/// Invariant: the bytes before `at` are in the hasher.
-struct Reader<'a> {
+/// Invariant: the bytes before `hashed` are in the hasher, and no others.
+struct Checker<'a> {
     file: &'a TsmFile,
-    at: u64,
+    window: Vec<u8>,
+    window_start: u64,
+    hashed: u64,
     hasher: blake3::Hasher,
-    buffer: Vec<u8>,
+    times: Vec<i64>,
 }
 
-impl Reader<'_> {
-    /// Feeds the bytes up to `end` to the hasher, and to `crc` from `crc_from` on.
-    fn advance(&mut self, end: u64, mut crc: Option<&mut crc32fast::Hasher>) -> Result<()> {
-        while self.at < end {
-            let len = usize::try_from(end - self.at).unwrap_or(usize::MAX).min(self.buffer.len());
-            let chunk = self.buffer.get_mut(..len).unwrap_or_default();
-            self.file
-                .file()
-                .read_exact_at(chunk, self.at)
-                .map_err(|error| Error::io(error, self.file.path()))?;
-            self.hasher.update(chunk);
-            if let Some(crc) = crc.as_deref_mut() {
-                crc.update(chunk);
-            }
-            self.at += len as u64;
+impl Checker<'_> {
+    fn block(&mut self, kind: BlockType, entry: &Entry) -> Result<()> {
+        let corrupt = |what| Error::corrupt(what, entry.offset);
+        self.bring(entry)?;
+        let Self { window, window_start, times, .. } = self;
+        let start = usize::try_from(entry.offset.get() - *window_start).unwrap_or(usize::MAX);
+        let bytes = window.get(start..).and_then(|rest| rest.get(..entry.size as usize));
+        let (stored, body) = bytes
+            .and_then(|bytes| bytes.split_first_chunk::<CRC_LEN>())
+            .ok_or_else(|| corrupt("a block is cut off"))?;
+        if u32::from_be_bytes(*stored) != crc32fast::hash(body) {
+            return Err(corrupt("a block's checksum is wrong"));
+        }
+        let found = block::decode_times(body, entry.offset.forward(CRC_LEN), times)?;
+        let fits = found == kind
+            && times.first() == Some(&entry.range.min())
+            && times.last().is_some_and(|last| *last <= entry.range.max());
+        if fits { Ok(()) } else { Err(corrupt("a block is not what the index says of it")) }
+    }
+
+    /// Makes the window hold the whole block. Blocks usually lie in the order of the index, but need not.
+    fn bring(&mut self, entry: &Entry) -> Result<()> {
+        let (start, size) = (entry.offset.get(), u64::from(entry.size));
+        while self.hashed < start {
+            self.read(self.hashed, (start - self.hashed).max(WINDOW_LEN))?;
+        }
+        let window_end = self.window_start + self.window.len() as u64;
+        let is_here = self.window_start <= start && start + size <= window_end;
+        let goes_on = start + size > self.hashed;
+        match is_here {
+            true => Ok(()),
+            false => self.read(start, if goes_on { size.max(WINDOW_LEN) } else { size }),
+        }
+    }
+
+    /// Fills the window from `start` on, at most to the end of the file, and hashes what is new of it.
+    fn read(&mut self, start: u64, len: u64) -> Result<()> {
+        let end = self.file.size().min(start.saturating_add(len));
+        self.window.resize(usize::try_from(end.saturating_sub(start)).unwrap_or(0), 0);
+        self.window_start = start;
+        self.file
+            .file()
+            .read_exact_at(&mut self.window, start)
+            .map_err(|error| Error::io(error, self.file.path()))?;
+        if let Some(new) =
+            self.hashed.checked_sub(start).and_then(|known| self.window.get(usize::try_from(known).ok()?..))
+        {
+            self.hasher.update(new);
+            self.hashed = self.hashed.max(end);
         }
         Ok(())
-    }
-
-    fn skip_to(&mut self, end: u64) -> Result<()> {
-        self.advance(end, None)
-    }
-
-    /// The block at the reader's position.
-    fn check_ahead(&mut self, entry: &Entry) -> Result<()> {
-        let mut stored = [0; CRC_LEN];
-        let io = |error| Error::io(error, self.file.path());
-        self.file.file().read_exact_at(&mut stored, self.at).map_err(io)?;
-        self.advance(self.at + CRC_LEN as u64, None)?;
-        let mut crc = crc32fast::Hasher::new();
-        self.advance(entry.offset.get() + u64::from(entry.size), Some(&mut crc))?;
-        self.compare(entry, stored, crc.finalize())
-    }
-
-    /// A block that the reader has passed.
-    fn check_behind(&self, entry: &Entry) -> Result<()> {
-        let mut bytes = vec![0; entry.size as usize]; // bounded by the file: the index was checked against it
-        let io = |error| Error::io(error, self.file.path());
-        self.file.file().read_exact_at(&mut bytes, entry.offset.get()).map_err(io)?;
-        let (stored, body) = bytes
-            .split_first_chunk::<CRC_LEN>()
-            .ok_or_else(|| Error::corrupt("a block is too short", entry.offset).in_file(self.file.path()))?;
-        self.compare(entry, *stored, crc32fast::hash(body))
-    }
-
-    fn compare(&self, entry: &Entry, stored: [u8; CRC_LEN], found: u32) -> Result<()> {
-        if u32::from_be_bytes(stored) == found {
-            return Ok(());
-        }
-        Err(Error::corrupt("a block's checksum is wrong", entry.offset).in_file(self.file.path()))
     }
 }
