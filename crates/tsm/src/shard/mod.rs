@@ -6,6 +6,8 @@
 pub(crate) mod cursor;
 pub(crate) mod file_set;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
