@@ -1,0 +1,106 @@
+//! The body of an answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::download::BrokenOff;
+use crate::pump::Pump;
+use crate::record::{End, Record};
+
+/// Bytes in memory or a backup on its way. To be polled inside a tokio runtime.
+///
+/// An error means that the answer is not complete: a server must break the connection, as hyper does.
+#[derive(Debug)]
+pub struct Body {
+    content: Content,
+    /// Bytes still to come, if known.
+    left: Option<u64>,
+    record: Record,
+}
+
+enum Content {
+    Bytes(Bytes),
+    Stream(Pump),
+}
+
+impl Body {
+    pub(crate) fn bytes(bytes: Bytes, mut record: Record) -> Self {
+        let left = len(&bytes);
+        record.end = if left == 0 { End::Whole } else { End::ClientGone };
+        Self { content: Content::Bytes(bytes), left: Some(left), record }
+    }
+
+    /// `size`: if given, `pump` must yield exactly as much, or end with an error.
+    pub(crate) fn stream(pump: Pump, size: Option<u64>, mut record: Record) -> Self {
+        record.end = End::ClientGone;
+        Self { content: Content::Stream(pump), left: size, record }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        match &mut self.content {
+            Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Content::Stream(pump) => pump.poll_chunk(cx),
+        }
+    }
+
+    fn account(&mut self, chunk: &Bytes) {
+        self.record.sent_bytes += len(chunk);
+        self.left = self.left.map(|left| left.saturating_sub(len(chunk)));
+        if self.left == Some(0) {
+            self.record.end = End::Whole;
+        }
+    }
+}
+
+fn len(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        Poll::Ready(match ready!(self.poll_chunk(cx)) {
+            Some(Ok(chunk)) => {
+                self.account(&chunk);
+                Some(Ok(Frame::data(chunk)))
+            }
+            Some(Err(why)) => {
+                self.record.end = End::BrokenOff;
+                tracing::error!(request_id = self.record.request_id, error = %why, "answer broken off");
+                Some(Err(why))
+            }
+            None => {
+                if self.record.end == End::ClientGone {
+                    self.record.end = End::Whole;
+                }
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bytes(_) => "Bytes",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}

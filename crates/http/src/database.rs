@@ -1,0 +1,130 @@
+//! A data directory as the service sees it, and where the errors of the crates below get their codes.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use icecore_backup::{self as backup, Boundary, Selection, ShardArchive};
+use icecore_catalog::{OnboardErrorKind, OnboardRequest, Status, to_indented_json};
+use icecore_database::{Database, Error, ShardId};
+
+use crate::backend::{Backend, Caller};
+use crate::download::{BrokenOff, Chunks, Download};
+use crate::prepare::{self, Prepare};
+use crate::problem::{Code, Problem};
+use crate::setup::Answer201;
+
+impl Backend for Arc<Database> {
+    fn caller(&self, token: &str) -> Result<Option<Caller>, Problem> {
+        let catalog = self.catalog();
+        let Some(authorization) = catalog.token(token).map_err(hidden)? else { return Ok(None) };
+        let user = match authorization.user_id {
+            Some(id) => catalog.user(id).map_err(hidden)?,
+            None => None,
+        };
+        Ok(Some(Caller {
+            user_is_active: user.is_some_and(|user| user.status == Status::Active),
+            may_operate: authorization.require_operator().map_err(|denied| denied.to_string()),
+        }))
+    }
+
+    fn is_onboarding(&self) -> Result<bool, Problem> {
+        self.catalog().is_onboarding().map_err(hidden)
+    }
+
+    fn onboard(&self, request: &[u8]) -> Result<Bytes, Problem> {
+        let request: OnboardRequest = serde_json::from_slice(request).map_err(|error| {
+            Problem::new(Code::Invalid, format!("the body is not the JSON of a setup: {error}"))
+        })?;
+        let onboarded = Database::onboard(self, &request).map_err(onboard_problem)?;
+        Ok(to_indented_json(&Answer201::of(&onboarded)).into())
+    }
+
+    fn kv(&self) -> Result<Download, Problem> {
+        Ok(known(backup::kv(self).map_err(backup_problem)?))
+    }
+
+    fn metadata(&self, boundary: &Boundary) -> Result<Download, Problem> {
+        Ok(known(backup::metadata(self, boundary).map_err(backup_problem)?))
+    }
+
+    fn shard(&self, id: u64, selection: &Selection, until: Instant) -> Result<Download, Problem> {
+        let archive = ShardArchive::new(self, ShardId(id), selection).map_err(backup_problem)?;
+        let cut_ns = Some(archive.cut_ns());
+        let (chunks, size) = prepare::in_time(Archive(archive), until)?;
+        Ok(Download { chunks, size, cut_ns })
+    }
+}
+
+struct Archive(ShardArchive);
+
+impl Prepare for Archive {
+    fn prepare(&mut self, until: Instant) -> Result<(), Problem> {
+        // Whether all is checked shows in the size.
+        self.0.prepare(until).map(drop).map_err(backup_problem)
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.0.size()
+    }
+}
+
+impl Iterator for Archive {
+    type Item = Result<Bytes, BrokenOff>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|chunk| chunk.map_err(broken_off))
+    }
+}
+
+fn known(stream: backup::Stream) -> Download {
+    let size = Some(stream.size());
+    let chunks: Chunks = Box::new(stream.map(|chunk| chunk.map_err(broken_off)));
+    Download { chunks, size, cut_ns: None }
+}
+
+fn broken_off(error: Error) -> BrokenOff {
+    BrokenOff::of(chain(&error))
+}
+
+fn backup_problem(error: Error) -> Problem {
+    let code = match error {
+        Error::NoSuchShard(_) => Code::NotFound,
+        _ => Code::Internal,
+    };
+    Problem::new(code, chain(&error))
+}
+
+fn onboard_problem(error: Error) -> Problem {
+    let code = match &error {
+        Error::ReadOnly => Code::Forbidden,
+        Error::Onboard(refused) => match refused.kind() {
+            OnboardErrorKind::Conflict => Code::Conflict,
+            OnboardErrorKind::Unprocessable => Code::Unprocessable,
+            OnboardErrorKind::Invalid => Code::Invalid,
+            OnboardErrorKind::Internal => Code::Internal,
+        },
+        _ => Code::Internal,
+    };
+    match code {
+        Code::Internal => hidden(error),
+        code => Problem::new(code, error.to_string()),
+    }
+}
+
+fn hidden(error: impl StdError) -> Problem {
+    Problem::hidden("the metadata of this server could not be read or written", chain(&error))
+}
+
+/// The error and what caused it, outermost first.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,57 @@
+//! One line in the log for each request, written when its answer has been handed over or dropped.
+//!
+//! Never in it: headers, the query (the 1.x API has passwords there), bodies.
+
+use std::fmt;
+use std::time::Instant;
+
+use hyper::{Method, StatusCode};
+
+/// What is known of a request so far; dropping it writes the line.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) request_id: u64,
+    pub(crate) method: Method,
+    /// As sent, with its escapes: it has no control characters.
+    pub(crate) path: String,
+    pub(crate) started: Instant,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) sent_bytes: u64,
+    pub(crate) end: End,
+}
+
+/// How far the answer got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All of it was handed to the connection.
+    Whole,
+    /// We broke it off.
+    BrokenOff,
+    /// The connection dropped it before the end.
+    ClientGone,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Whole => "whole",
+            Self::BrokenOff => "broken off",
+            Self::ClientGone => "client gone",
+        })
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        tracing::info!(
+            request_id = self.request_id,
+            method = %self.method,
+            path = %self.path,
+            status = self.status.map(|status| status.as_u16()),
+            bytes = self.sent_bytes,
+            duration_ms = self.started.elapsed().as_secs_f64() * 1e3,
+            end = %self.end,
+            "request"
+        );
+    }
+}

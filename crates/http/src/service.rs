@@ -1,0 +1,298 @@
+//! From a request to an answer: the steps of docs/http.md, 1.1, in order, and the headers that all answers have.
+//!
+//! Inspection is answered at once. Everything that reads the data directory runs on a blocking thread; a panic there is
+//! logged and answered with 500.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH,
+    HeaderName, HeaderValue, ORIGIN,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use icecore_database::Database;
+
+use crate::answer::{Answer, Payload};
+use crate::backend::Backend;
+use crate::body::Body;
+use crate::dispatch::{self, Call};
+use crate::problem::{Code, Layout, Problem};
+use crate::pump::Pump;
+use crate::record::{End, Record};
+use crate::route::{self, Door};
+use crate::{clock, inspect, url};
+
+/// The version of InfluxDB whose contract is spoken.
+pub(crate) const SPOKEN_VERSION: &str = "v2.9.1";
+/// Our own.
+pub(crate) const ICECORE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const BUILD: HeaderName = HeaderName::from_static("x-influxdb-build");
+const VERSION: HeaderName = HeaderName::from_static("x-influxdb-version");
+const OWN_VERSION: HeaderName = HeaderName::from_static("x-icecore-version");
+
+const CORS_METHODS: &str = "POST, GET, OPTIONS, PUT, DELETE, PATCH";
+const CORS_HEADERS: &str = "Accept, Content-Type, Content-Length, Accept-Encoding, Authorization, User-Agent";
+
+/// Limits of a [`Service`] and of [`serve`](crate::serve).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long the files of a shard are checked before the head of its answer leaves. Damage found in this time is a
+    /// status, later damage breaks the body. Clients give up after 10 s of silence.
+    pub check_max: Duration,
+    /// The body of a setup request; a longer one is refused with 413.
+    pub setup_max_bytes: usize,
+    /// The body of a setup request may take so long to arrive, and with [`serve`](crate::serve) the head of any request.
+    pub head_max: Duration,
+    /// [`serve`](crate::serve): a connection without a request.
+    pub idle_max: Duration,
+    /// [`serve`](crate::serve): how long answers may go on after the signal to stop.
+    pub drain_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            check_max: Duration::from_millis(1500),
+            setup_max_bytes: 1 << 20,
+            head_max: Duration::from_secs(10),
+            idle_max: Duration::from_secs(180),
+            drain_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The InfluxDB v2 HTTP API over a [`Database`]: a service for hyper (`hyper::service::Service`) and for tower
+/// (`tower_service::Service`). Clones share everything.
+///
+/// It is to be called inside a tokio runtime. A server other than [`serve`](crate::serve) must break the connection
+/// when a body ends with an error (hyper does), and should spell header names in title case, as Go does.
+///
+/// # Cancel safety
+/// A future or body that is dropped frees what it holds when the blocking call in progress is done; a setup that has
+/// begun is finished.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Box<dyn Backend>,
+    options: Options,
+    started: Instant,
+    started_ns: i64,
+    next_request_id: AtomicU64,
+}
+
+impl Service {
+    /// Serves `database`.
+    pub fn new(database: Arc<Database>, options: Options) -> Self {
+        Self::over(database, options)
+    }
+
+    pub(crate) fn over(backend: impl Backend, options: Options) -> Self {
+        let started_ns = clock::now_ns();
+        // Ids go on where an earlier run cannot have been: a log holds each one once.
+        let first_id = u64::try_from(started_ns).unwrap_or_default() / 1000;
+        Self {
+            inner: Arc::new(Inner {
+                backend: Box::new(backend),
+                options,
+                started: Instant::now(),
+                started_ns,
+                next_request_id: AtomicU64::new(first_id),
+            }),
+        }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    async fn respond<B>(self, request: Request<B>) -> Result<Response<Body>, Infallible>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let record = Record {
+            request_id: self.inner.next_request_id.fetch_add(1, Ordering::Relaxed),
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            started: Instant::now(),
+            status: None,
+            sent_bytes: 0,
+            end: End::ClientGone,
+        };
+        let origin = head.headers.get(ORIGIN).cloned();
+        let answer = self.answer(head, body, &record).await;
+        Ok(finish(answer, origin, record))
+    }
+
+    async fn answer<B>(&self, head: Parts, body: B, record: &Record) -> Answer
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let Some(path) = url::decode_path(head.uri.path()) else {
+            return Problem::new(Code::Invalid, "the path has a broken escape").answer(Layout::H);
+        };
+        match route::door(&path) {
+            Door::Health => return inspect::health(),
+            Door::Ready => return inspect::ready(self.inner.started_ns, self.inner.started.elapsed()),
+            Door::Metrics => return inspect::metrics(),
+            Door::Ping => return inspect::ping(&head.method),
+            Door::Absent => return Answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            Door::Api if head.method == Method::OPTIONS => return preflight(&head.headers),
+            Door::Api | Door::Legacy { .. } => {}
+        }
+        let body = match (head.method.as_str(), &*path) {
+            ("POST", "/api/v2/setup") => self.read(body).await,
+            _ => Ok(Bytes::new()),
+        };
+        let until = record.started + self.inner.options.check_max;
+        self.answer_blocking(Call { head, path, body, until }).await
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, Problem>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let Options { setup_max_bytes: max, head_max, .. } = self.inner.options;
+        let Ok(read) = tokio::time::timeout(head_max, Limited::new(body, max).collect()).await else {
+            return Err(Problem::new(
+                Code::Invalid,
+                format!("the request body did not arrive within {head_max:?}"),
+            ));
+        };
+        match read {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+                Code::RequestTooLarge,
+                format!("the request body is longer than the {max} bytes allowed here"),
+            )),
+            Err(error) => {
+                Err(Problem::new(Code::Invalid, format!("the request body could not be read: {error}")))
+            }
+        }
+    }
+
+    async fn answer_blocking(&self, call: Call) -> Answer {
+        let uri = call.head.uri.clone();
+        let layout = route::layout(&call.path);
+        let inner = Arc::clone(&self.inner);
+        let answered = tokio::task::spawn_blocking(move || dispatch::answer(&*inner.backend, &call)).await;
+        answered.unwrap_or_else(|error| {
+            let problem = match error.try_into_panic() {
+                Ok(panic) => {
+                    Problem::internal(format!("a panic has occurred: {uri}: {}", panic_text(&*panic)))
+                }
+                Err(_) => Problem::new(Code::Unavailable, "the server is stopping"),
+            };
+            problem.answer(layout)
+        })
+    }
+}
+
+/// `OPTIONS` on the API: answered before any token is looked at.
+fn preflight(headers: &HeaderMap) -> Answer {
+    if !headers.contains_key(ORIGIN) {
+        return Answer::empty(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    Answer::empty(StatusCode::NO_CONTENT)
+        .with(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(CORS_METHODS))
+        .with(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(CORS_HEADERS))
+}
+
+/// Adds the headers of all answers and ties the body to the log.
+fn finish(answer: Answer, origin: Option<HeaderValue>, mut record: Record) -> Response<Body> {
+    let Answer { status, mut headers, payload, failure } = answer;
+    if let Some(failure) = failure {
+        tracing::error!(request_id = record.request_id, error = failure, "request failed");
+    }
+    headers.insert(BUILD, HeaderValue::from_static("OSS"));
+    headers.insert(VERSION, HeaderValue::from_static(SPOKEN_VERSION));
+    if !status.is_client_error() && !status.is_server_error() {
+        // Errors are those of the original to the last header.
+        headers.insert(OWN_VERSION, HeaderValue::from_static(ICECORE_VERSION));
+    }
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    record.status = Some(status);
+    let body = match payload {
+        Payload::Bytes(bytes) if record.method == Method::HEAD => {
+            if status != StatusCode::NO_CONTENT {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            }
+            Body::bytes(Bytes::new(), record)
+        }
+        Payload::Bytes(bytes) => Body::bytes(bytes, record),
+        Payload::Stream { chunks, size, batch_bytes } => {
+            Body::stream(Pump::new(chunks, batch_bytes), size, record)
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<B>) -> Answering {
+        Box::pin(self.clone().respond(request))
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        Box::pin(self.clone().respond(request))
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
