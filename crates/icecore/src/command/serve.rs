@@ -1,0 +1,124 @@
+//! `icecore serve`: the InfluxDB v2 HTTP API over a data directory.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use clap::Args;
+use icecore::{Database, Mode, Options, http};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, doing};
+use crate::place::Place;
+
+/// Serve a data directory over the InfluxDB v2 HTTP API
+///
+/// A missing or empty directory becomes a fresh one that waits for its setup.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "INFLUXD_HTTP_BIND_ADDRESS", default_value = "127.0.0.1:8086", value_parser = bind_address)]
+    http_bind_address: SocketAddr,
+    /// Write nothing: logs are replayed in memory, setup is refused, other readers are welcome
+    #[arg(long)]
+    read_only: bool,
+    /// Allow an address that other machines reach, although tokens and data then travel in clear
+    #[arg(long)]
+    allow_plaintext: bool,
+    /// Store new tokens as hashes
+    #[arg(long, value_name = "BOOL", env = "INFLUXD_USE_HASHED_TOKENS", default_value_t = true, action = clap::ArgAction::Set)]
+    use_hashed_tokens: bool,
+}
+
+/// As Go reads it: without a host, all addresses are meant; `localhost` is the loopback.
+fn bind_address(text: &str) -> Result<SocketAddr, String> {
+    let port = |port: &str| port.parse::<u16>().map_err(|_| format!("no port in {text:?}"));
+    if let Some(digits) = text.strip_prefix(':') {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port(digits)?));
+    }
+    if let Some(digits) = text.strip_prefix("localhost:") {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port(digits)?));
+    }
+    text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT"))
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let address = arguments.http_bind_address;
+    if !address.ip().is_loopback() && !arguments.allow_plaintext {
+        return Err(Failure::Refused(format!(
+            "{address} can be reached from other machines, and tokens would travel in clear: give --allow-plaintext if that is meant"
+        )));
+    }
+    raise_file_limit();
+    let mode = if arguments.read_only { Mode::ReadOnly } else { Mode::ReadWrite };
+    let options = Options { use_hashed_tokens: arguments.use_hashed_tokens, ..Options::new(mode) };
+    let database = Arc::new(Database::open(arguments.place.paths(), options)?);
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(doing("the threads of the server cannot be started"))?;
+    runtime.block_on(listen(address, &database))
+}
+
+async fn listen(address: SocketAddr, database: &Arc<Database>) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(doing("SIGTERM cannot be watched"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(doing("SIGINT cannot be watched"))?;
+    let listener = TcpListener::bind(address).await.map_err(doing(format!("cannot listen on {address}")))?;
+    let url = format!("http://{}", listener.local_addr().map_err(doing("the socket has no address"))?);
+    eprintln!("listening on {url}");
+    print_setup(database, &url);
+    let service = http::Service::new(Arc::clone(database), http::Options::default());
+    let stopped = http::serve(listener, service, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+    .await;
+    match stopped.cut_off_connections {
+        0 => tracing::info!("stopped"),
+        cut_off => tracing::warn!(cut_off, "stopped; answers that did not end in time were cut off"),
+    }
+    Ok(())
+}
+
+/// A fresh directory can do nothing before its setup: says how.
+fn print_setup(database: &Database, url: &str) {
+    match database.catalog().is_onboarding() {
+        Ok(false) => {}
+        Ok(true) if database.mode() == Mode::ReadOnly => {
+            eprintln!("this directory was never set up, and it is served read-only");
+        }
+        Ok(true) => eprintln!(
+            "this server waits for its setup; the answer holds the operator token:\n  \
+             curl {url}/api/v2/setup -d '{{\"username\":\"admin\",\"password\":\"choose-your-own\",\"org\":\"main\",\"bucket\":\"first\"}}'"
+        ),
+        Err(error) => tracing::error!(%error, "the metadata cannot be read"),
+    }
+}
+
+/// Every TSM file keeps a descriptor; the usual soft limit of 1,024 is too low for a large directory.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_influxd_reads_them() {
+        assert_eq!(bind_address(":8086").unwrap().to_string(), "0.0.0.0:8086");
+        assert_eq!(bind_address("localhost:1").unwrap().to_string(), "127.0.0.1:1");
+        assert_eq!(bind_address("[::1]:0").unwrap().to_string(), "[::1]:0");
+        for wrong in ["8086", "localhost", ":x", "127.0.0.1:99999"] {
+            assert!(bind_address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

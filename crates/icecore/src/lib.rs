@@ -1,0 +1,23 @@
+//! Icecore: the storage and backup engine of InfluxDB 2.x.
+//!
+//! This crate is the front door. [`Database`] opens a data directory that a real influxd wrote, or makes a new one;
+//! [`http`] serves it over the InfluxDB v2 API. The parts can be had alone: `icecore-tsm` (files and shards),
+//! `icecore-kvstore` (BoltDB files), `icecore-catalog` (metadata), `icecore-backup` (streams without HTTP).
+//!
+//! It is not a query engine, and it does not take writes yet.
+//!
+//! ```
+//! use icecore::{Database, Format, Mode, Options, Paths};
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//!
+//! let database = Database::open(Paths::in_dir(dir), Options::new(Mode::ReadWrite))?;
+//! for bucket in database.catalog().buckets()? {
+//!     let values = database.export(&bucket.id.to_string(), Format::LineProtocol, &mut std::io::stdout())?;
+//!     eprintln!("{}: {values} values", bucket.name);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub use icecore_database::{Database, Error, Format, MetadataCut, Mode, OpenShard, Options, Paths, ShardId};
+pub use icecore_http as http;

@@ -1,0 +1,57 @@
+//! The `icecore` command: one file per subcommand in `command/`.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 4 damage in the data.
+
+mod command;
+mod place;
+
+use std::error::Error as StdError;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use command::{export, serve};
+
+const FAILED: u8 = 1;
+const DAMAGED: u8 = 4;
+
+/// Storage and backup engine of InfluxDB 2.x.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Export(export::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    let done = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("icecore: {}", chain(&failure));
+            ExitCode::from(if failure.is_damage() { DAMAGED } else { FAILED })
+        }
+    }
+}
+
+/// The error and its causes, in one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
