@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use icecore_database::{Database, Error, ShardId};
 use icecore_disk::Stat;
-use icecore_tsm::{Chunks, ListedFile, Listing, Member};
+use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Tombstone};
 
 use crate::ustar;
 
@@ -21,6 +21,8 @@ pub struct Selection {
     pub since: Option<i64>,
     /// Add the list of live files also to an archive that has no file.
     pub always_list: bool,
+    /// Whether deletes are applied, or tombstones sent before their files.
+    pub deletes: Deletes,
 }
 
 /// The archive of a shard at one cut, as chunks of bytes.
@@ -66,7 +68,8 @@ impl ShardArchive {
         let shard = database.shard(id)?;
         let snapshot = database.snapshot(id)?;
         let is_sent = |member: &Member| selection.since.is_none_or(|since| member.modified_ns() > since);
-        let (sent, listed): (Vec<_>, Vec<_>) = snapshot.members().into_iter().partition(is_sent);
+        let (sent, listed): (Vec<_>, Vec<_>) =
+            snapshot.members(selection.deletes).into_iter().partition(is_sent);
         let sent_count = sent.len();
         Ok(Self {
             id,
@@ -116,9 +119,12 @@ impl ShardArchive {
             return None;
         }
         let entry = |size: u64| ustar::BLOCK_LEN + size.next_multiple_of(ustar::BLOCK_LEN);
-        let files: u64 = self.sizes.iter().take(self.sent_count).flatten().map(|size| entry(*size)).sum();
+        let sent = || self.members.iter().zip(&self.sizes).take(self.sent_count);
+        let files: u64 = sent().filter_map(|(_, size)| *size).map(entry).sum();
+        let tombstones = sent().filter_map(|(member, _)| member.tombstone());
+        let tombstones: u64 = tombstones.map(|tombstone| entry(tombstone.bytes.len() as u64)).sum();
         let listing = if self.is_listed() { entry(Listing::size_of(self.live_sizes())) } else { 0 };
-        Some(files + listing + ustar::END_LEN)
+        Some(files + tombstones + listing + ustar::END_LEN)
     }
 
     /// Whether the list of files is sent; known when the files to send are prepared.
@@ -183,9 +189,18 @@ impl ShardArchive {
             self.stage = Stage::Head(at + 1); // nothing remains of it
             return Ok(());
         };
+        let tombstone = member.tombstone().cloned();
+        let modified_ns = if tombstone.is_some() { member.stat().modified_ns } else { member.modified_ns() };
         let path = format!("{}{}", self.prefix, member.name());
-        let header = self.header(&path, size, member.modified_ns(), &member.stat())?;
+        let header = self.header(&path, size, modified_ns, &member.stat())?;
         let chunks = member.chunks().map_err(|source| Error::Shard { id: self.id, source })?;
+        if let Some(Tombstone { stat, bytes }) = tombstone {
+            let path = format!("{}{}", self.prefix, member.name().tombstone());
+            let size = bytes.len();
+            let header = self.header(&path, size as u64, stat.modified_ns, &stat)?;
+            self.ready.extend([header, bytes.slice(0..size)]);
+            self.pad(size as u64);
+        }
         self.ready.push_back(header);
         self.stage = Stage::Content { member: at, chunks: Box::new(chunks), left: size };
         Ok(())

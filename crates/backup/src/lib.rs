@@ -23,4 +23,5 @@ mod ustar;
 
 pub use archive::{Selection, ShardArchive};
 pub use icecore_database::Error;
+pub use icecore_tsm::Deletes;
 pub use metadata::{Boundary, Stream, kv, metadata};

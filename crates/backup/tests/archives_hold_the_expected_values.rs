@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use icecore_backup::{Selection, ShardArchive};
+use icecore_backup::{Deletes, Selection, ShardArchive};
 use icecore_database::{Database, Format, Mode, Options, Paths, ShardId};
 use icecore_testkit::fixtures;
 use icecore_tsm::Listing;
@@ -100,8 +100,9 @@ fn since_is_exclusive_and_the_list_is_always_whole() {
     let database = open(dir.path(), Mode::ReadOnly);
     let shard = ShardId(1);
     let cut = ShardArchive::new(&database, shard, &Selection::default()).unwrap().cut_ns();
-    let since =
-        |since, always_list| archive(&database, shard, &Selection { since: Some(since), always_list });
+    let since = |since, always_list| {
+        archive(&database, shard, &Selection { since: Some(since), always_list, ..Selection::default() })
+    };
     assert_eq!(since(cut, false), [0; 1024]);
     assert_eq!(since(i64::MAX, false), [0; 1024]);
     let newest = entries(&since(cut - 1, false));
@@ -147,4 +148,26 @@ fn a_damaged_block_fails_the_first_backup_and_every_later_one_and_the_rest_is_se
     assert_eq!(text, format!("shard 2: {}: damaged: a block's checksum is wrong at byte 5", path.display()));
     assert!(ShardArchive::new(&database, ShardId(2), &Selection::default()).is_err(), "it is known now");
     assert!(!entries(&archive(&database, ShardId(1), &Selection::default())).is_empty());
+}
+
+#[test]
+fn kept_tombstones_leave_as_they_are_before_their_files() {
+    let from = fixtures::unpack("layers");
+    let database = open(from.path(), Mode::ReadOnly);
+    let selection = Selection { deletes: Deletes::Keep, ..Selection::default() };
+    let bytes = archive(&database, ShardId(1), &selection);
+    let names: Vec<_> = tar::Archive::new(&bytes[..])
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names[..2], ["000000001-000000001.tombstone", "000000001-000000001.tsm"]);
+    assert_eq!(names.len(), 5 * 2 + 2);
+    let files = entries(&bytes);
+    assert_listed(&files);
+    for (path, content) in &files {
+        let original = std::fs::read(from.path().join("engine/data").join(path));
+        let made = path.contains("000000006-") || path.ends_with(Listing::NAME);
+        assert!(made || original.unwrap() == *content, "{path}");
+    }
 }

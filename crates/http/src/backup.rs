@@ -9,7 +9,7 @@ use std::time::Instant;
 use flate2::Compression;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode};
-use icecore_backup::{Boundary, Selection};
+use icecore_backup::{Boundary, Deletes, Selection};
 
 use crate::answer::{Answer, Payload};
 use crate::backend::{Backend, Caller};
@@ -83,11 +83,23 @@ fn operator(request: Request<'_>) -> Result<(), Problem> {
     request.caller.may_operate.clone().map_err(|denied| Problem::new(Code::Unauthorized, denied))
 }
 
-/// `?since=`, and our own `?files=1`: the list of live files even when no file is sent (design D6).
+/// `?since=`, and two of our own: `?files=1`, the list of live files even when no file is sent (design D6), and
+/// `?tombstones=keep`, deletes beside the files and not applied to them (D5).
 fn selection(query: Option<&str>) -> Result<Selection, Problem> {
     let since = since::parse(url::query_value(query, "since").as_deref())?;
     let always_list = url::query_value(query, "files").is_some_and(|value| value == "1");
-    Ok(Selection { since, always_list })
+    let deletes = match url::query_value(query, "tombstones").as_deref() {
+        None | Some("" | "apply") => Deletes::Apply,
+        Some("keep") => Deletes::Keep,
+        Some(other) => {
+            let quoted: String = other.chars().take(100).collect();
+            return Err(Problem::new(
+                Code::Invalid,
+                format!("tombstones: {quoted:?} is neither \"apply\" nor \"keep\""),
+            ));
+        }
+    };
+    Ok(Selection { since, always_list, deletes })
 }
 
 /// Digits only: no sign.

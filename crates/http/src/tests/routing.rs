@@ -261,19 +261,26 @@ async fn backup_checks_in_the_order_of_the_contract() {
 #[tokio::test]
 async fn since_and_id_reach_the_backend_as_numbers() {
     let double = Double::new(|id, asked| {
-        let Selection { since, always_list } = asked;
-        Err(Problem::new(Code::Conflict, format!("{id} {since:?} {always_list}")))
+        let Selection { since, always_list, deletes } = asked;
+        Err(Problem::new(Code::Conflict, format!("{id} {since:?} {always_list} {deletes:?}")))
     });
     let server = Server::of(double).await.address;
     for (path, expected) in [
-        ("/api/v2/backup/shards/18446744073709551615", "18446744073709551615 None false"),
-        ("/api/v2/backup/shards/%37?since=&files=1", "7 None true"),
-        ("/api/v2/backup/shards/7?since=1970-01-01T01:00:00.000000005+01:00", "7 Some(5) false"),
-        ("/api/v2/backup/shards/7?since=1970-01-01T00%3A00%3A00", "7 Some(0) false"),
+        ("/api/v2/backup/shards/18446744073709551615", "18446744073709551615 None false Apply"),
+        ("/api/v2/backup/shards/%37?since=&files=1", "7 None true Apply"),
+        ("/api/v2/backup/shards/7?since=1970-01-01T01:00:00.000000005+01:00", "7 Some(5) false Apply"),
+        ("/api/v2/backup/shards/7?since=1970-01-01T00%3A00%3A00", "7 Some(0) false Apply"),
+        ("/api/v2/backup/shards/7?tombstones=keep", "7 None false Keep"),
     ] {
         let reply = send(server, "GET", path, &[OPERATOR]).await;
         assert!(reply.status == 422 && reply.text().contains(expected), "{path}: {}", reply.text());
     }
+    let reply = send(server, "GET", "/api/v2/backup/shards/7?tombstones=drop", &[OPERATOR]).await;
+    assert!(
+        reply.status == 400 && reply.text().contains("tombstones: \\\"drop\\\" is neither"),
+        "{}",
+        reply.text()
+    );
 }
 
 #[tokio::test]

@@ -17,6 +17,15 @@ use crate::format::index::{CRC_LEN, Entry, Index, Key};
 use crate::format::tombstone;
 use crate::units::TimeRange;
 
+/// The file with the deletes of a TSM file, as it lies beside it.
+#[derive(Clone, Debug)]
+pub struct Tombstone {
+    /// Length, owner, mode and time.
+    pub stat: Stat,
+    /// Its bytes.
+    pub bytes: Map,
+}
+
 /// A sealed TSM file with its deletes.
 pub struct TsmFile {
     name: FileName,
@@ -27,8 +36,7 @@ pub struct TsmFile {
     file: Arc<dyn ReadAt>,
     index: Index,
     deletes: Deletes,
-    /// Time of modification of the tombstone, if there is one.
-    deleted_ns: Option<i64>,
+    tombstone: Option<Tombstone>,
     checked: OnceLock<Digest>,
 }
 
@@ -63,7 +71,7 @@ impl TsmFile {
     ) -> Result<Self> {
         let index = Index::parse(&map).map_err(|error| error.in_file(&path))?;
         let (deletes, checked) = (Deletes::default(), OnceLock::new());
-        Ok(Self { name, path, stat, map, file, index, deletes, deleted_ns: None, checked })
+        Ok(Self { name, path, stat, map, file, index, deletes, tombstone: None, checked })
     }
 
     fn load_deletes(&mut self, disk: &dyn Disk, path: &Path) -> Result<()> {
@@ -80,7 +88,7 @@ impl TsmFile {
             }
         })
         .map_err(|error| error.in_file(path))?;
-        self.deleted_ns = Some(stat.modified_ns);
+        self.tombstone = Some(Tombstone { stat, bytes });
         Ok(())
     }
 
@@ -101,7 +109,8 @@ impl TsmFile {
 
     /// When the content last changed, ns since 1970: the later of the file's time and its tombstone's.
     pub fn modified_ns(&self) -> i64 {
-        self.deleted_ns.map_or(self.stat.modified_ns, |deleted| deleted.max(self.stat.modified_ns))
+        let deleted_ns = self.tombstone.as_ref().map_or(i64::MIN, |tombstone| tombstone.stat.modified_ns);
+        self.stat.modified_ns.max(deleted_ns)
     }
 
     /// From the first to the last time of any key, deletes not considered.
@@ -122,6 +131,11 @@ impl TsmFile {
     /// Whether some delete hits a key of this file.
     pub fn has_deletes(&self) -> bool {
         !self.deletes.is_empty()
+    }
+
+    /// The file with its deletes, if there is one.
+    pub fn tombstone(&self) -> Option<&Tombstone> {
+        self.tombstone.as_ref()
     }
 
     /// All keys, ascending, deleted ones too.

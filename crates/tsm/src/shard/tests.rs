@@ -11,6 +11,7 @@ use icecore_disk::{Disk, RealDisk};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Deletes;
 use crate::cache::{Cache, flush};
 use crate::format::column::{BlockType, Column, Values};
 use crate::format::wal::Entry;
@@ -234,7 +235,7 @@ fn expected(model: &Model) -> BTreeMap<Vec<u8>, Column> {
 /// Puts every file that a backup sends into an empty shard.
 fn restore(snapshot: &Snapshot, dir: &ShardDir) -> Shard {
     std::fs::create_dir_all(&dir.data).unwrap();
-    for member in snapshot.members() {
+    for member in snapshot.members(Deletes::Apply) {
         let size = member.prepare().unwrap();
         let bytes: Vec<u8> = member.chunks().unwrap().flat_map(|chunk| chunk.unwrap()).collect();
         assert_eq!(size.unwrap_or(0), bytes.len() as u64);

@@ -9,16 +9,27 @@ use super::rewrite::Plan;
 use crate::error::Result;
 use crate::file::check::Digest;
 use crate::file::name::FileName;
-use crate::file::reader::TsmFile;
+use crate::file::reader::{Tombstone, TsmFile};
 use crate::shard::Damage;
 
 /// Longest slice of a file handed out at once.
 const CHUNK_LEN: u64 = 1 << 20;
 
-/// A file of a snapshot as it leaves: with its deletes applied, under the same name (design D5).
+/// What a backup does with the deletes of a file (design D5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deletes {
+    /// They are applied: the file leaves without the points, and nobody can bring them back.
+    #[default]
+    Apply,
+    /// File and tombstone leave as they are.
+    Keep,
+}
+
+/// A file of a snapshot as it leaves, under its own name.
 #[derive(Clone, Debug)]
 pub struct Member {
     file: Arc<TsmFile>,
+    deletes: Deletes,
     damage: Arc<Damage>,
     prepared: OnceLock<Arc<Content>>,
 }
@@ -31,8 +42,13 @@ enum Content {
 }
 
 impl Member {
-    pub(super) fn new(file: Arc<TsmFile>, damage: Arc<Damage>) -> Self {
-        Self { file, damage, prepared: OnceLock::new() }
+    pub(super) fn new(file: Arc<TsmFile>, deletes: Deletes, damage: Arc<Damage>) -> Self {
+        Self { file, deletes, damage, prepared: OnceLock::new() }
+    }
+
+    /// The tombstone that leaves before the file: with [`Deletes::Keep`], if there is one.
+    pub fn tombstone(&self) -> Option<&Tombstone> {
+        self.file.tombstone().filter(|_| self.deletes == Deletes::Keep)
     }
 
     /// The name in the archive, without a path.
@@ -70,9 +86,11 @@ impl Member {
             return Ok(Arc::clone(content));
         }
         self.file.check()?;
-        let content = match self.file.has_deletes() {
-            false => Content::AsIs,
-            true => Plan::new(&self.file)?.map_or(Content::Gone, Content::Rewritten),
+        let content = match self.deletes {
+            Deletes::Apply if self.file.has_deletes() => {
+                Plan::new(&self.file)?.map_or(Content::Gone, Content::Rewritten)
+            }
+            _ => Content::AsIs,
         };
         Ok(Arc::clone(self.prepared.get_or_init(|| Arc::new(content))))
     }

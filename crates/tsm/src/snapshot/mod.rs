@@ -16,7 +16,7 @@ use crate::shard::cursor;
 use crate::shard::file_set::FileSet;
 
 pub use listing::Listing;
-pub use member::{Chunks, Member};
+pub use member::{Chunks, Deletes, Member};
 
 /// The files of a shard at one moment. Holding it keeps them readable; it holds no lock.
 #[derive(Clone, Debug)]
@@ -37,8 +37,12 @@ impl Snapshot {
     }
 
     /// The files that a backup consists of, in the order of an archive.
-    pub fn members(&self) -> Vec<Member> {
-        self.set.files().iter().map(|file| Member::new(Arc::clone(file), Arc::clone(&self.damage))).collect()
+    pub fn members(&self, deletes: Deletes) -> Vec<Member> {
+        self.set
+            .files()
+            .iter()
+            .map(|file| Member::new(Arc::clone(file), deletes, Arc::clone(&self.damage)))
+            .collect()
     }
 
     /// The pinned files, oldest first.
