@@ -1,8 +1,7 @@
 //! The tar of one shard.
 //!
-//! Order: the files by name, then `icecore.files`, then the end. The same files give the same bytes. Every byte was
-//! checked before it leaves: a file is checked as a whole, and planned if deletes have to be applied, before its
-//! header is sent.
+//! Order: the files by name, then `icecore.files`, then the end. The same files give the same bytes. Every byte is
+//! checked before it leaves; a file that deletes have to be applied to is planned before its header is sent.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -38,8 +37,6 @@ pub struct ShardArchive {
     /// The files to send, then those that are only listed.
     members: Vec<Member>,
     sent_count: usize,
-    /// What each member measures in the archive, in the order of `members`, as far as they are prepared.
-    sizes: Vec<Option<u64>>,
     stage: Stage,
     ready: VecDeque<Bytes>,
 }
@@ -78,7 +75,6 @@ impl ShardArchive {
             always_list: selection.always_list,
             members: sent.into_iter().chain(listed).collect(),
             sent_count,
-            sizes: Vec::new(),
             stage: Stage::Head(0),
             ready: VecDeque::new(),
         })
@@ -91,49 +87,40 @@ impl ShardArchive {
 
     /// Checks the files, those to be sent first, until all are done or `until` has come. Returns whether all are.
     ///
-    /// A file that is being checked at `until` is finished first.
-    ///
     /// # Errors
     /// `Shard` with the damage; the shard is known to be damaged from then on.
     pub fn prepare(&mut self, until: Instant) -> Result<bool, Error> {
-        while self.sizes.len() < self.members.len() {
-            if Instant::now() >= until {
+        for member in &mut self.members {
+            if !member.prepare(Some(until)).map_err(|source| Error::Shard { id: self.id, source })? {
                 return Ok(false);
             }
-            self.prepare_one()?;
         }
         Ok(true)
     }
 
-    fn prepare_one(&mut self) -> Result<(), Error> {
-        if let Some(member) = self.members.get(self.sizes.len()) {
-            let size = member.prepare().map_err(|source| Error::Shard { id: self.id, source })?;
-            self.sizes.push(size);
-        }
-        Ok(())
-    }
-
-    /// Bytes of the whole archive; `None` before everything is prepared.
+    /// Bytes of the whole archive; `None` while a file with deletes is not planned yet.
     pub fn size(&self) -> Option<u64> {
-        if self.sizes.len() < self.members.len() {
-            return None;
-        }
+        let sizes = self.members.iter().map(Member::size).collect::<Option<Vec<u64>>>()?;
         let entry = |size: u64| ustar::BLOCK_LEN + size.next_multiple_of(ustar::BLOCK_LEN);
-        let sent = || self.members.iter().zip(&self.sizes).take(self.sent_count);
-        let files: u64 = sent().filter_map(|(_, size)| *size).map(entry).sum();
-        let tombstones = sent().filter_map(|(member, _)| member.tombstone());
+        let files: u64 =
+            sizes.iter().take(self.sent_count).filter(|size| **size > 0).map(|size| entry(*size)).sum();
+        let tombstones = self.sent().filter_map(Member::tombstone);
         let tombstones: u64 = tombstones.map(|tombstone| entry(tombstone.bytes.len() as u64)).sum();
-        let listing = if self.is_listed() { entry(Listing::size_of(self.live_sizes())) } else { 0 };
+        let live = self.members.iter().zip(sizes).filter(|(_, size)| *size > 0);
+        let listing = match self.is_listed() {
+            true => entry(Listing::size_of(live.map(|(member, size)| (member.name(), size)))),
+            false => 0,
+        };
         Some(files + tombstones + listing + ustar::END_LEN)
     }
 
-    /// Whether the list of files is sent; known when the files to send are prepared.
-    fn is_listed(&self) -> bool {
-        self.always_list || self.sizes.iter().take(self.sent_count).any(Option::is_some)
+    fn sent(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().take(self.sent_count)
     }
 
-    fn live_sizes(&self) -> impl Iterator<Item = (icecore_tsm::FileName, u64)> {
-        self.members.iter().zip(&self.sizes).filter_map(|(member, size)| Some((member.name(), (*size)?)))
+    /// Whether the list of files is sent; known when the files to send are planned.
+    fn is_listed(&self) -> bool {
+        self.always_list || self.sent().any(|member| member.size() > Some(0))
     }
 
     /// Puts the next bytes into `ready`; leaves it empty only when a stage had none or the archive is done.
@@ -174,26 +161,23 @@ impl ShardArchive {
     /// When a file was not sent as long as its header said: that would shift all that follows.
     fn end_content(&mut self, member: usize, left: u64) {
         assert_eq!(left, 0, "a file is sent as long as its header says");
-        self.pad(self.sizes.get(member).copied().flatten().unwrap_or(0));
+        self.pad(self.members.get(member).and_then(Member::size).unwrap_or(0));
         self.stage = Stage::Head(member + 1);
     }
 
     fn head(&mut self, at: usize) -> Result<(), Error> {
-        while self.sizes.len() <= at {
-            self.prepare_one()?;
-        }
-        let (Some(member), Some(size)) = (self.members.get(at), self.sizes.get(at).copied()) else {
-            return Ok(());
-        };
-        let Some(size) = size else {
+        let Some(member) = self.members.get_mut(at) else { return Ok(()) };
+        let chunks = member.chunks().map_err(|source| Error::Shard { id: self.id, source })?;
+        let Some(member) = self.members.get(at) else { return Ok(()) };
+        let size = member.size().unwrap_or(0);
+        if size == 0 {
             self.stage = Stage::Head(at + 1); // nothing remains of it
             return Ok(());
-        };
+        }
         let tombstone = member.tombstone().cloned();
         let modified_ns = if tombstone.is_some() { member.stat().modified_ns } else { member.modified_ns() };
         let path = format!("{}{}", self.prefix, member.name());
         let header = self.header(&path, size, modified_ns, &member.stat())?;
-        let chunks = member.chunks().map_err(|source| Error::Shard { id: self.id, source })?;
         if let Some(Tombstone { stat, bytes }) = tombstone {
             let path = format!("{}{}", self.prefix, member.name().tombstone());
             let size = bytes.len();
@@ -208,14 +192,12 @@ impl ShardArchive {
 
     /// The list of all live files. Those that were not sent are checked now, for their digests.
     fn list(&mut self) -> Result<(), Error> {
-        while self.sizes.len() < self.members.len() {
-            self.prepare_one()?;
-        }
         let mut files = Vec::new();
-        for (member, size) in self.members.iter().zip(&self.sizes) {
-            let Some(size) = *size else { continue };
+        for member in &mut self.members {
             let digest = member.digest().map_err(|source| Error::Shard { id: self.id, source })?;
-            files.push(ListedFile { name: member.name(), size, digest });
+            if let Some(size) = member.size().filter(|size| *size > 0) {
+                files.push(ListedFile { name: member.name(), size, digest });
+            }
         }
         let text = Listing::new(files).to_text();
         let owner = self.members.first().map_or(NOBODY, Member::stat);

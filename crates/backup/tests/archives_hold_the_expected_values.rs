@@ -130,6 +130,28 @@ fn an_untouched_file_leaves_as_it_is() {
 }
 
 #[test]
+fn a_file_that_is_checked_while_it_is_sent_breaks_off_at_the_damage() {
+    let dir = fixtures::unpack("fleet");
+    let path = dir.path().join("engine/data/1b87b4f3c6ec1165/autogen/1/000000001-000000001.tsm");
+    let healthy = std::fs::read(&path).unwrap();
+    let place = healthy.len() * 9 / 10; // behind the first chunks, before the index
+    let mut bytes = healthy.clone();
+    bytes[place] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let database = open(dir.path(), Mode::ReadOnly);
+    let mut archive = ShardArchive::new(&database, ShardId(1), &Selection::default()).unwrap();
+    assert!(!archive.prepare(std::time::Instant::now()).unwrap(), "no time, nothing is checked");
+    let size = archive.size().expect("the length of a file without deletes is known before it is checked");
+    let mut sent = Vec::new();
+    let error = archive.find_map(|chunk| chunk.map(|chunk| sent.extend_from_slice(&chunk)).err()).unwrap();
+    assert!(error.is_damage() && (sent.len() as u64) < size, "{error}");
+    assert!(sent.len() > 512 + healthy.len() / 2, "what is sound was sent");
+    assert!(sent.len() <= 512 + place && sent[512..] == healthy[..sent.len() - 512], "and nothing else");
+    assert!(archive.next().is_none());
+    assert!(ShardArchive::new(&database, ShardId(1), &Selection::default()).is_err(), "it is known now");
+}
+
+#[test]
 fn a_damaged_block_fails_the_first_backup_and_every_later_one_and_the_rest_is_served() {
     let dir = fixtures::unpack("kitchen-sink");
     let path = dir.path().join("engine/data/725e5d10302da261/autogen/2/000000001-000000002.tsm");
@@ -142,8 +164,8 @@ fn a_damaged_block_fails_the_first_backup_and_every_later_one_and_the_rest_is_se
         "blocks are not read at the start"
     );
     let mut first = ShardArchive::new(&database, ShardId(2), &Selection::default()).unwrap();
-    let error = first.next().unwrap().unwrap_err();
-    assert!(first.next().is_none());
+    let far = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let error = first.prepare(far).unwrap_err();
     let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
     assert_eq!(text, format!("shard 2: {}: damaged: a block's checksum is wrong at byte 5", path.display()));
     assert!(ShardArchive::new(&database, ShardId(2), &Selection::default()).is_err(), "it is known now");

@@ -1,4 +1,4 @@
-//! Reads a whole file once, in order: the checksum of every block, its type and times against the index, and the
+//! Reads a whole file, in order and in steps: the checksum of every block, its type and times against the index, and the
 //! digest of all bytes.
 //!
 //! The index has no checksum of its own. What is compared here is what would move or hide points: a block that is not
@@ -17,33 +17,14 @@ pub type Digest = blake3::Hash;
 /// Read at a time, unless a block is longer.
 const WINDOW_LEN: u64 = 1 << 18;
 
-/// Checks the blocks of `file` by `pread`.
+/// A check of one file that goes on where it stopped.
 ///
-/// # Errors
-/// `Corrupt` at the first block that is not what it should be, `Io` where the disk refuses; both name the file.
-pub(super) fn run(file: &TsmFile) -> Result<Digest> {
-    let mut checker = Checker {
-        file,
-        window: Vec::new(),
-        window_start: 0,
-        hashed: 0,
-        hasher: blake3::Hasher::new(),
-        times: Vec::new(),
-    };
-    for key in file.keys() {
-        for entry in key.entries() {
-            checker.block(key.kind, &entry).map_err(|error| error.in_file(file.path()))?;
-        }
-    }
-    while checker.hashed < file.size() {
-        checker.read(checker.hashed, WINDOW_LEN)?;
-    }
-    Ok(checker.hasher.finalize())
-}
-
-/// Invariant: the bytes before `hashed` are in the hasher, and no others.
-struct Checker<'a> {
-    file: &'a TsmFile,
+/// Invariant: the blocks before (`ordinal`, `entry`) are checked; the bytes before `hashed` are in the hasher, and no
+/// others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Checker {
+    ordinal: u32,
+    entry: usize,
     window: Vec<u8>,
     window_start: u64,
     hashed: u64,
@@ -51,10 +32,47 @@ struct Checker<'a> {
     times: Vec<i64>,
 }
 
-impl Checker<'_> {
-    fn block(&mut self, kind: BlockType, entry: &Entry) -> Result<()> {
+impl Checker {
+    /// Checks on until everything before byte `to` is known to be sound. Returns up to where that holds: the whole
+    /// length when every block is checked.
+    ///
+    /// # Errors
+    /// `Corrupt` at the first block that is not what it should be, `Io` where the disk refuses; both name the file.
+    pub(crate) fn advance(&mut self, file: &TsmFile, to: u64) -> Result<u64> {
+        while let Some(key) = file.key(self.ordinal) {
+            let Some(entry) = key.entry(self.entry) else {
+                (self.ordinal, self.entry) = (self.ordinal + 1, 0);
+                continue;
+            };
+            if file.is_in_file_order() && entry.offset.get() >= to {
+                return Ok(entry.offset.get());
+            }
+            self.block(file, key.kind, &entry).map_err(|error| error.in_file(file.path()))?;
+            self.entry += 1;
+        }
+        Ok(file.size())
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn hashed(&self) -> u64 {
+        self.hashed
+    }
+
+    /// Checks what is left, and tells the file its digest.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub(crate) fn finish(mut self, file: &TsmFile) -> Result<Digest> {
+        self.advance(file, u64::MAX)?;
+        while self.hashed < file.size() {
+            self.read(file, self.hashed, WINDOW_LEN)?;
+        }
+        Ok(file.set_checked(self.hasher.finalize()))
+    }
+
+    fn block(&mut self, file: &TsmFile, kind: BlockType, entry: &Entry) -> Result<()> {
         let corrupt = |what| Error::corrupt(what, entry.offset);
-        self.bring(entry)?;
+        self.bring(file, entry)?;
         let Self { window, window_start, times, .. } = self;
         let start = usize::try_from(entry.offset.get() - *window_start).unwrap_or(usize::MAX);
         let bytes = window.get(start..).and_then(|rest| rest.get(..entry.size as usize));
@@ -72,29 +90,26 @@ impl Checker<'_> {
     }
 
     /// Makes the window hold the whole block. Blocks usually lie in the order of the index, but need not.
-    fn bring(&mut self, entry: &Entry) -> Result<()> {
+    fn bring(&mut self, file: &TsmFile, entry: &Entry) -> Result<()> {
         let (start, size) = (entry.offset.get(), u64::from(entry.size));
         while self.hashed < start {
-            self.read(self.hashed, (start - self.hashed).max(WINDOW_LEN))?;
+            self.read(file, self.hashed, (start - self.hashed).min(WINDOW_LEN))?;
         }
         let window_end = self.window_start + self.window.len() as u64;
         let is_here = self.window_start <= start && start + size <= window_end;
         let goes_on = start + size > self.hashed;
         match is_here {
             true => Ok(()),
-            false => self.read(start, if goes_on { size.max(WINDOW_LEN) } else { size }),
+            false => self.read(file, start, if goes_on { size.max(WINDOW_LEN) } else { size }),
         }
     }
 
     /// Fills the window from `start` on, at most to the end of the file, and hashes what is new of it.
-    fn read(&mut self, start: u64, len: u64) -> Result<()> {
-        let end = self.file.size().min(start.saturating_add(len));
+    fn read(&mut self, file: &TsmFile, start: u64, len: u64) -> Result<()> {
+        let end = file.size().min(start.saturating_add(len));
         self.window.resize(usize::try_from(end.saturating_sub(start)).unwrap_or(0), 0);
         self.window_start = start;
-        self.file
-            .file()
-            .read_exact_at(&mut self.window, start)
-            .map_err(|error| Error::io(error, self.file.path()))?;
+        file.file().read_exact_at(&mut self.window, start).map_err(|error| Error::io(error, file.path()))?;
         if let Some(new) =
             self.hashed.checked_sub(start).and_then(|known| self.window.get(usize::try_from(known).ok()?..))
         {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use icecore_disk::{Disk, Map, ReadAt, Stat};
 
-use super::check::{self, Digest};
+use super::check::{Checker, Digest};
 use super::deletes::Deletes;
 use super::name::FileName;
 use crate::error::{Error, Result};
@@ -158,6 +158,11 @@ impl TsmFile {
         self.deletes.of(ordinal)
     }
 
+    /// Whether the blocks lie in the order of the index.
+    pub(crate) fn is_in_file_order(&self) -> bool {
+        self.index.is_in_file_order
+    }
+
     pub(crate) fn file(&self) -> &dyn ReadAt {
         &*self.file
     }
@@ -197,18 +202,25 @@ impl TsmFile {
         }
     }
 
-    /// Checks every block's checksum and computes the file's digest, once: later calls return what was found.
-    ///
-    /// Reads with `pread`, so a bad sector is an error here.
+    /// Compares every block with its checksum and the index, and computes the file's digest, once: later calls return
+    /// what was found. Reads with `pread`, so a bad sector is an error here.
     ///
     /// # Errors
     /// `Io` or `Corrupt` with file and offset; nothing is remembered then.
     pub fn check(&self) -> Result<Digest> {
-        if let Some(digest) = self.checked.get() {
-            return Ok(*digest);
+        match self.checked() {
+            Some(digest) => Ok(digest),
+            None => Checker::default().finish(self),
         }
-        let digest = check::run(self)?;
-        Ok(*self.checked.get_or_init(|| digest))
+    }
+
+    /// The digest, if the file was checked.
+    pub(crate) fn checked(&self) -> Option<Digest> {
+        self.checked.get().copied()
+    }
+
+    pub(crate) fn set_checked(&self, digest: Digest) -> Digest {
+        *self.checked.get_or_init(|| digest)
     }
 }
 

@@ -85,6 +85,12 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    /// The block at `at`, counted by time from 0; `None` behind the last.
+    pub fn entry(&self, at: usize) -> Option<Entry> {
+        let start = at.checked_mul(ENTRY_LEN)?;
+        Entry::read(&mut Cursor::new(self.entries.get(start..)?, self.at.forward(start))).ok()
+    }
+
     /// The blocks of the key, by time.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
         let mut cursor = Cursor::new(self.entries, self.at);
@@ -112,8 +118,9 @@ impl<'a> Key<'a> {
         Ok(Self { key, kind, ordinal, entries, at })
     }
 
-    /// Checks the entries against each other and against the room for blocks, which ends at `blocks_end`.
-    fn check(&self, blocks_end: u64) -> Result<()> {
+    /// Checks the entries against each other and against the room for blocks, which ends at `blocks_end`. Moves
+    /// `in_order` to the end of the last block, or to `None` at the first that lies before the one before it ends.
+    fn check(&self, blocks_end: u64, in_order: &mut Option<u64>) -> Result<()> {
         let mut cursor = Cursor::new(self.entries, self.at);
         if cursor.is_empty() {
             return Err(cursor.corrupt("a key without blocks"));
@@ -133,6 +140,7 @@ impl<'a> Key<'a> {
                 return Err(Error::corrupt("index entries are not in the order of time", at));
             }
             before = entry.range.min();
+            *in_order = in_order.filter(|before| entry.offset.get() >= *before).and(end);
         }
         Ok(())
     }
@@ -145,6 +153,8 @@ pub(crate) struct Index {
     /// For each key, its position behind `start`.
     keys: Vec<u32>,
     range: TimeRange,
+    /// Whether blocks lie in the file in the order of the index, as every writer puts them.
+    pub(crate) is_in_file_order: bool,
 }
 
 impl Index {
@@ -180,6 +190,7 @@ impl Index {
         let mut keys = Vec::new();
         let mut before: &[u8] = &[];
         let (mut min, mut max) = (i64::MAX, i64::MIN);
+        let mut in_order = Some(HEADER_LEN as u64);
         while !cursor.is_empty() {
             let at = cursor.at();
             let position = u32::try_from(at.get() - start)
@@ -192,7 +203,7 @@ impl Index {
             if key::split(key.key).is_none() {
                 return Err(Error::corrupt("a key without a field", at));
             }
-            key.check(start)?;
+            key.check(start, &mut in_order)?;
             let range = key.range();
             (min, max) = (min.min(range.min()), max.max(range.max()));
             before = key.key;
@@ -201,7 +212,7 @@ impl Index {
         keys.shrink_to_fit();
         let range =
             TimeRange::new(min, max).map_err(|_| Error::corrupt("an index without keys", cursor.at()))?;
-        Ok(Self { start, keys, range })
+        Ok(Self { start, keys, range, is_in_file_order: in_order.is_some() })
     }
 
     /// The number of keys.

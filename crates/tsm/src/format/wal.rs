@@ -112,7 +112,13 @@ fn read_write(body: &mut Cursor<'_>) -> Result<Entry> {
 fn read_value(body: &mut Cursor<'_>, values: &mut Values) -> Result<()> {
     const SHORT: &str = "a value in a log entry is cut off";
     match values {
-        Values::Float(values) => values.push(f64::from_bits(body.u64(SHORT)?)),
+        Values::Float(values) => {
+            let value = f64::from_bits(body.u64(SHORT)?);
+            if value.is_nan() {
+                return Err(body.corrupt("a value in a log entry is not a number")); // no block can hold it
+            }
+            values.push(value);
+        }
         Values::Integer(values) => values.push(body.i64(SHORT)?),
         Values::Unsigned(values) => values.push(body.u64(SHORT)?),
         Values::Boolean(values) => values.push(body.u8(SHORT)? == 1),
@@ -209,6 +215,17 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             let _ = decode(&damaged);
         }
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_number_is_damage() {
+        let mut body = vec![1, 0, 6];
+        body.extend_from_slice(b"m#!~#f");
+        body.extend_from_slice(&1u32.to_be_bytes());
+        body.extend_from_slice(&7i64.to_be_bytes());
+        body.extend_from_slice(&f64::NAN.to_be_bytes());
+        let error = decode(&frame(WRITE, &body)).unwrap_err().to_string();
+        assert_eq!(error, "damaged: a value in a log entry is not a number at byte 5");
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! One file as a backup sends it: as it is, or rewritten without what was deleted from it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use icecore_disk::Stat;
 
 use super::rewrite::Plan;
 use crate::error::Result;
-use crate::file::check::Digest;
+use crate::file::check::{Checker, Digest};
 use crate::file::name::FileName;
 use crate::file::reader::{Tombstone, TsmFile};
 use crate::shard::Damage;
 
 /// Longest slice of a file handed out at once.
 const CHUNK_LEN: u64 = 1 << 20;
+/// Checked between two looks at the clock.
+const STEP_LEN: u64 = 4 << 20;
 
 /// What a backup does with the deletes of a file (design D5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +29,17 @@ pub enum Deletes {
 }
 
 /// A file of a snapshot as it leaves, under its own name.
-#[derive(Clone, Debug)]
+///
+/// Nothing leaves unchecked. A file that leaves as it is can be checked while it is sent, each part before it goes; one
+/// that has to be rewritten is checked and planned before, because its length must be known first.
+#[derive(Debug)]
 pub struct Member {
     file: Arc<TsmFile>,
     deletes: Deletes,
     damage: Arc<Damage>,
-    prepared: OnceLock<Arc<Content>>,
+    /// How far the check has come; gone when it is done.
+    checker: Option<Checker>,
+    content: Option<Arc<Content>>,
 }
 
 #[derive(Debug)]
@@ -43,7 +51,10 @@ enum Content {
 
 impl Member {
     pub(super) fn new(file: Arc<TsmFile>, deletes: Deletes, damage: Arc<Damage>) -> Self {
-        Self { file, deletes, damage, prepared: OnceLock::new() }
+        let checker = file.checked().is_none().then(Checker::default);
+        let is_rewritten = deletes == Deletes::Apply && file.has_deletes();
+        let content = (!is_rewritten).then(|| Arc::new(Content::AsIs));
+        Self { file, deletes, damage, checker, content }
     }
 
     /// The tombstone that leaves before the file: with [`Deletes::Keep`], if there is one.
@@ -66,64 +77,80 @@ impl Member {
         self.file.stat()
     }
 
-    /// Checks every block of the file, and plans what is left of it if it has deletes. Done once; O(bytes).
-    ///
-    /// Returns the length it will have in a backup; `None` if nothing remains of it.
-    ///
-    /// # Errors
-    /// `Corrupt` or `Io` with file and offset. The shard remembers damage and gives no snapshot from then on.
-    pub fn prepare(&self) -> Result<Option<u64>> {
-        let content = self.content().map_err(|error| self.damage.note(error))?;
-        Ok(match &*content {
-            Content::AsIs => Some(self.file.size()),
-            Content::Rewritten(plan) => Some(plan.size()),
-            Content::Gone => None,
+    /// The length it will have in a backup, 0 if nothing remains of it; `None` before that is planned.
+    pub fn size(&self) -> Option<u64> {
+        self.content.as_deref().map(|content| match content {
+            Content::AsIs => self.file.size(),
+            Content::Rewritten(plan) => plan.size(),
+            Content::Gone => 0,
         })
     }
 
-    fn content(&self) -> Result<Arc<Content>> {
-        if let Some(content) = self.prepared.get() {
-            return Ok(Arc::clone(content));
-        }
-        self.file.check()?;
-        let content = match self.deletes {
-            Deletes::Apply if self.file.has_deletes() => {
-                Plan::new(&self.file)?.map_or(Content::Gone, Content::Rewritten)
-            }
-            _ => Content::AsIs,
-        };
-        Ok(Arc::clone(self.prepared.get_or_init(|| Arc::new(content))))
-    }
-
-    /// The bytes as they leave; all together as many as [`prepare`](Self::prepare) said. Slices of the mapped file
-    /// where nothing was deleted.
+    /// Checks the blocks of the file, and plans what is left of it if deletes are applied, until all is done or `until`
+    /// has come. Returns whether all is done. Planning alone is not interrupted.
     ///
     /// # Errors
-    /// As `prepare`, which this calls.
-    pub fn chunks(&self) -> Result<Chunks> {
-        let content = self.content().map_err(|error| self.damage.note(error))?;
-        let (file, damage) = (Arc::clone(&self.file), Arc::clone(&self.damage));
-        Ok(Chunks { file, damage, content, piece: 0, at: 0, hasher: blake3::Hasher::new() })
+    /// `Corrupt` or `Io` with file and offset. The shard remembers damage and gives no snapshot from then on.
+    pub fn prepare(&mut self, until: Option<Instant>) -> Result<bool> {
+        self.try_prepare(until).map_err(|error| self.damage.note(error))
+    }
+
+    fn try_prepare(&mut self, until: Option<Instant>) -> Result<bool> {
+        while let Some(checker) = &mut self.checker {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(false);
+            }
+            let step_end = checker.hashed().saturating_add(STEP_LEN);
+            if checker.advance(&self.file, step_end)? == self.file.size()
+                && let Some(checker) = self.checker.take()
+            {
+                checker.finish(&self.file)?;
+            }
+        }
+        if self.content.is_none() {
+            let content = Plan::new(&self.file)?.map_or(Content::Gone, Content::Rewritten);
+            self.content = Some(Arc::new(content));
+        }
+        Ok(true)
+    }
+
+    /// The bytes as they leave; all together as many as [`size`](Self::size) says. Slices of the mapped file where
+    /// nothing was deleted. What is not checked yet is checked before it is handed out.
+    ///
+    /// # Errors
+    /// As `prepare`, which plans what has to be.
+    pub fn chunks(&mut self) -> Result<Chunks> {
+        if self.content.is_none() {
+            self.prepare(None)?;
+        }
+        Ok(Chunks {
+            file: Arc::clone(&self.file),
+            damage: Arc::clone(&self.damage),
+            content: self.content.clone().unwrap_or_else(|| Arc::new(Content::Gone)),
+            checker: self.checker.take(),
+            piece: 0,
+            at: 0,
+            hasher: blake3::Hasher::new(),
+        })
     }
 
     /// BLAKE3 of the bytes as they leave. A rewritten file that was not sent yet is produced for it, and not kept.
     ///
     /// # Errors
     /// As `prepare`.
-    pub fn digest(&self) -> Result<Digest> {
-        let content = self.content().map_err(|error| self.damage.note(error))?;
-        match &*content {
-            Content::AsIs => self.file.check(),
-            Content::Rewritten(plan) => match plan.digest.get() {
-                Some(digest) => Ok(*digest),
-                None => {
-                    let mut chunks = self.chunks()?;
-                    chunks.try_for_each(|chunk| chunk.map(drop))?;
-                    Ok(*plan.digest.get_or_init(|| chunks.hasher.finalize()))
-                }
-            },
-            Content::Gone => Ok(blake3::hash(&[])),
+    pub fn digest(&mut self) -> Result<Digest> {
+        self.prepare(None)?;
+        let known = match self.content.as_deref() {
+            Some(Content::AsIs) => return self.file.check().map_err(|error| self.damage.note(error)),
+            Some(Content::Rewritten(plan)) => plan.digest.get().copied(),
+            Some(Content::Gone) | None => None,
+        };
+        if let Some(digest) = known {
+            return Ok(digest);
         }
+        let mut chunks = self.chunks()?;
+        chunks.try_for_each(|chunk| chunk.map(drop))?;
+        Ok(chunks.hasher.finalize())
     }
 }
 
@@ -133,23 +160,51 @@ pub struct Chunks {
     file: Arc<TsmFile>,
     damage: Arc<Damage>,
     content: Arc<Content>,
+    /// Of a file that leaves as it is and was not checked before.
+    checker: Option<Checker>,
     piece: usize,
-    /// Bytes handed out of the current piece.
+    /// Bytes handed out: of the file, or of the current piece.
     at: u64,
     /// Of what was handed out of a rewritten file; at its end that is the file's digest.
     hasher: blake3::Hasher,
+}
+
+impl Chunks {
+    /// The next part of a file that leaves as it is.
+    fn part(&mut self) -> Option<Result<Bytes>> {
+        let (start, size) = (self.at, self.file.size());
+        if start == size {
+            return None;
+        }
+        let end = match self.sound_until((start + CHUNK_LEN).min(size)) {
+            Ok(sound) => sound.min(start + CHUNK_LEN),
+            Err(error) => return Some(Err(error)),
+        };
+        self.at = end;
+        Some(self.file.slice(start, end))
+    }
+
+    /// Checks at least up to `to`; the last part leaves only when the whole file was found sound.
+    fn sound_until(&mut self, to: u64) -> Result<u64> {
+        let size = self.file.size();
+        let Some(checker) = &mut self.checker else { return Ok(size) };
+        let sound = checker.advance(&self.file, to)?;
+        if sound == size
+            && let Some(checker) = self.checker.take()
+        {
+            checker.finish(&self.file)?;
+        }
+        Ok(sound)
+    }
 }
 
 impl Iterator for Chunks {
     type Item = Result<Bytes>;
 
     fn next(&mut self) -> Option<Result<Bytes>> {
-        let next = match &*self.content {
-            Content::AsIs => {
-                let (start, end) = (self.at, self.file.size().min(self.at + CHUNK_LEN));
-                self.at = end;
-                (start < end).then(|| self.file.slice(start, end))
-            }
+        let content = Arc::clone(&self.content);
+        let next = match &*content {
+            Content::AsIs => self.part(),
             Content::Rewritten(plan) => {
                 let chunk = plan.chunk(&self.file, &mut self.piece, &mut self.at, CHUNK_LEN);
                 match &chunk {
