@@ -95,7 +95,7 @@ impl Database {
     /// With [`Mode::ReadWrite`] a missing or empty directory becomes a fresh one that waits for its setup.
     ///
     /// # Errors
-    /// `Locked` when an influxd or an Icecore has it open, `Missing` when there is nothing to read, `Store` with the
+    /// `ForeignOwner` when another user owns it and it is to be written; `Locked` when an influxd or an Icecore has it open, `Missing` when there is nothing to read, `Store` with the
     /// page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Shard` when the system refuses a call.
     pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -105,6 +105,7 @@ impl Database {
                 (open_store(&disk, &paths, LockMode::Shared)?, lock_shared(&*disk, &paths)?, Access::ReadOnly)
             }
             Mode::ReadWrite => {
+                refuse_foreign_owner(&*disk, &paths.bolt)?;
                 fresh::directories(&*disk, &paths)?;
                 let lock = lock_exclusive(&*disk, &paths)?;
                 let store = match disk.stat(&paths.bolt) {
@@ -260,6 +261,19 @@ fn open_store(disk: &Arc<dyn Disk>, paths: &Paths, mode: LockMode) -> Result<Sto
     })?;
     store.view().verify().map_err(Error::Store)?;
     Ok(store)
+}
+
+/// Files are private to the user who writes them (design D13), so only the owner of a directory may write it.
+fn refuse_foreign_owner(disk: &dyn Disk, bolt: &Path) -> Result<(), Error> {
+    let user = rustix::process::geteuid().as_raw();
+    match disk.stat(bolt) {
+        Ok(stat) if stat.uid != user => {
+            Err(Error::ForeignOwner { path: bolt.to_owned(), owner: stat.uid, user })
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Io { path: bolt.to_owned(), source }),
+    }
 }
 
 fn lock_exclusive(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn Lock>, Error> {

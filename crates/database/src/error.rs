@@ -19,6 +19,16 @@ pub enum Error {
         /// The file that is not there.
         path: PathBuf,
     },
+    /// The directory belongs to somebody else: influxd could not read the private files that this process would write.
+    #[error("{} belongs to user {owner} and this process is user {user}: run as its owner, or read only", path.display())]
+    ForeignOwner {
+        /// The file that has another owner.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who this process is.
+        user: u32,
+    },
     /// The BoltDB file cannot be read, or its structure is damaged.
     #[error("the key-value store cannot be used")]
     Store(#[source] icecore_kvstore::Error),

@@ -152,3 +152,18 @@ fn a_directory_that_someone_else_writes_is_refused() {
         assert!(error.to_string().ends_with("is in use by another process: stop it first"), "{error}");
     }
 }
+
+#[test]
+fn a_directory_of_another_user_is_not_written() {
+    let dir = fixtures::unpack("layers");
+    let bolt = dir.path().join("influxd.bolt");
+    if std::os::unix::fs::chown(&bolt, Some(12_345), None).is_err() {
+        eprintln!("a_directory_of_another_user_is_not_written: skipped, only root can give a file away");
+        return;
+    }
+    let before = tree(dir.path());
+    let error = Database::open(Paths::in_dir(dir.path()), Options::new(Mode::ReadWrite)).unwrap_err();
+    assert!(error.to_string().contains("belongs to user 12345"), "{error}");
+    assert!(tree(dir.path()) == before);
+    Database::open(Paths::in_dir(dir.path()), Options::new(Mode::ReadOnly)).unwrap();
+}
