@@ -118,9 +118,9 @@ impl ShardArchive {
         self.members.iter().take(self.sent_count)
     }
 
-    /// Whether the list of files is sent; known when the files to send are planned.
+    /// Whether the list of files is sent: also when nothing is left of the files to send, since that is news.
     fn is_listed(&self) -> bool {
-        self.always_list || self.sent().any(|member| member.size() > Some(0))
+        self.always_list || self.sent_count > 0
     }
 
     /// Puts the next bytes into `ready`; leaves it empty only when a stage had none or the archive is done.
@@ -134,7 +134,9 @@ impl ShardArchive {
             Stage::Content { member, chunks, left } => match chunks.next() {
                 Some(chunk) => {
                     let chunk = chunk.map_err(|source| Error::Shard { id: self.id, source })?;
-                    *left = left.saturating_sub(chunk.len() as u64);
+                    *left = left
+                        .checked_sub(chunk.len() as u64)
+                        .expect("a file is not longer than its header says");
                     self.ready.push_back(chunk);
                 }
                 None => {

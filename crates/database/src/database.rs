@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ impl Database {
     ///
     /// # Errors
     /// `ForeignOwner` when another user owns it and it is to be written; `Locked` when an influxd or an Icecore has it open, `Missing` when there is nothing to read, `Store` with the
-    /// page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Shard` when the system refuses a call.
+    /// page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Io` when the system refuses a call.
     pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let now_ns = now_ns();
@@ -106,14 +106,14 @@ impl Database {
             }
             Mode::ReadWrite => {
                 refuse_foreign_owner(&*disk, &paths.bolt)?;
+                // What exists is locked before anything is created beside it.
+                let held = match disk.stat(&paths.bolt) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    _ => Some(open_store(&disk, &paths, LockMode::Exclusive)?),
+                };
                 fresh::directories(&*disk, &paths)?;
                 let lock = lock_exclusive(&*disk, &paths)?;
-                let store = match disk.stat(&paths.bolt) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        fresh::store(&disk, &paths, now_ns)?
-                    }
-                    _ => open_store(&disk, &paths, LockMode::Exclusive)?,
-                };
+                let store = held.map_or_else(|| fresh::store(&disk, &paths, now_ns), Ok)?;
                 if paths.sqlite.exists() {
                     sql::recover(&paths.sqlite)
                         .and_then(|()| sql::check(&paths.sqlite))
@@ -224,10 +224,10 @@ impl Database {
     /// `NoSuchBucket`, `Shard` for damage, `Output`. Damage that is known is found before the first byte is written.
     pub fn export(&self, bucket: &str, format: Format, out: &mut dyn Write) -> Result<u64, Error> {
         let located = self.catalog().shards().map_err(Error::Catalog)?;
-        let is_deleted =
-            |id| located.iter().any(|shard| shard.id == id && shard.group.deleted_at().is_some());
+        let deleted: HashSet<ShardId> =
+            located.iter().filter(|shard| shard.group.deleted_at().is_some()).map(|shard| shard.id).collect();
         let of_bucket = self.shards.values().filter(|shard| shard.bucket == bucket);
-        let ids: Vec<ShardId> = of_bucket.map(|shard| shard.id).filter(|id| !is_deleted(*id)).collect();
+        let ids: Vec<ShardId> = of_bucket.map(|shard| shard.id).filter(|id| !deleted.contains(id)).collect();
         if ids.is_empty() && !self.knows_bucket(bucket)? {
             return Err(Error::NoSuchBucket(bucket.to_owned()));
         }

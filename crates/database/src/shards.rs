@@ -39,10 +39,11 @@ struct Found {
 
 /// Finds `data/<bucket>/<policy>/<shard>` below `engine` and opens every shard, on all cores.
 ///
-/// A damaged shard is among the result, with its damage; a missing `data` is an engine without shards.
+/// A shard that is damaged or cannot be opened is among the result and says why; a missing `data` is an engine without
+/// shards.
 ///
 /// # Errors
-/// `Shard` when the system refuses a call, `DuplicateShard` when two directories claim one number.
+/// `Io` when a directory above the shards cannot be read, `DuplicateShard` when two directories claim one number.
 pub(crate) fn open_all(
     disk: &dyn Disk,
     engine: &Path,
@@ -65,7 +66,7 @@ pub(crate) fn open_all(
     let mut shards = BTreeMap::new();
     for (found, result) in opened.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
         let Found { id, bucket, policy, .. } = found.clone();
-        let shard = result.map_err(|source| Error::Shard { id, source })?;
+        let shard = result.unwrap_or_else(Shard::unusable);
         shards.insert(id, OpenShard { id, bucket, policy, shard });
     }
     Ok(shards)

@@ -27,9 +27,9 @@ impl Map {
         if file.metadata()?.len() == 0 {
             return Ok(Self::from(Vec::new())); // an empty file cannot be mapped everywhere
         }
-        // SAFETY: mapped bytes must neither change nor shrink. `tsm` maps only files that were written under a
-        // temporary name, synced and renamed, and never writes to one again; `kvstore` maps a Bolt file only while it
-        // holds its lock. Another process that truncates a file can still raise SIGBUS, as the type's text says.
+        // SAFETY: mapped bytes must neither change nor shrink. `tsm` maps TSM files and tombstones, which are written
+        // under a temporary name, renamed and never written again, and logs, which nobody writes while the directory is
+        // locked; `kvstore` maps a Bolt file only while it holds its lock; `database` maps a copy that it made itself. Another process that truncates a file can still raise SIGBUS, as the type's text says.
         let map = unsafe { memmap2::Mmap::map(file)? };
         Ok(Self(Inner::Mapped(Arc::new(map))))
     }

@@ -45,7 +45,11 @@ impl Disk for RealDisk {
         let mut entries = fs::read_dir(dir)?
             .map(|entry| {
                 let path = entry?.path();
-                let is_dir = fs::metadata(&path).is_ok_and(|meta| meta.is_dir());
+                let is_dir = match fs::metadata(&path) {
+                    Ok(meta) => meta.is_dir(),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => false, // a link to nothing
+                    Err(error) => return Err(error),
+                };
                 Ok(DirEntry { path, is_dir })
             })
             .collect::<io::Result<Vec<_>>>()?;

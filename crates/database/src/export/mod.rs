@@ -16,7 +16,8 @@ use crate::error::Error;
 pub enum Format {
     /// Line protocol, one field a line, as `influxd inspect export-lp` prints it.
     LineProtocol,
-    /// Series key, field, type, value and time, with tabs between: exact for every value, sorted. For comparisons.
+    /// Series key, field, type, value and time, with tabs between: exact but for strings that
+    /// are not UTF-8, sorted. For comparisons.
     Tsv,
 }
 

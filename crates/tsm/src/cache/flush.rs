@@ -50,7 +50,8 @@ pub(crate) fn to_disk(
 fn write_one(pending: &mut Pending<'_>, disk: &dyn Disk, path: &Path, modified_ns: i64) -> Result<()> {
     let mut file = disk.create(path).map_err(|error| Error::io(error, path))?;
     pending.fill(&mut *file).map_err(|error| error.in_file(path))?;
-    disk.set_modified(path, modified_ns).map_err(|error| Error::io(error, path))
+    let timed = disk.set_modified(path, modified_ns).and_then(|()| file.sync());
+    timed.map_err(|error| Error::io(error, path))
 }
 
 /// Writes `cache` into files that exist in memory alone, named as if they lay in `dir`.

@@ -6,7 +6,7 @@ pub(crate) mod flush;
 
 use std::collections::BTreeMap;
 
-use crate::format::column::{BlockType, Column};
+use crate::format::column::Column;
 use crate::format::merge;
 use crate::format::wal::Entry;
 use crate::units::TimeRange;
@@ -23,16 +23,27 @@ pub(crate) struct Frozen {
     keys: BTreeMap<Vec<u8>, Column>,
 }
 
-/// A key was written with another type than the one it has.
+/// Why points were not taken. The cache may have taken others of the same entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TypeConflict {
-    pub(crate) held: BlockType,
-    pub(crate) written: BlockType,
+pub(crate) enum Refused {
+    /// A key has another type.
+    Type,
+    /// The strings of a key would pass what a column can hold.
+    TooLong,
+}
+
+impl Refused {
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::Type => "a log entry gives a key another type than before",
+            Self::TooLong => "the log has more than 4 GiB of strings for one key",
+        }
+    }
 }
 
 impl Cache {
-    /// Applies a log entry, all of it or nothing.
-    pub(crate) fn apply(&mut self, entry: Entry) -> Result<(), TypeConflict> {
+    /// Applies a log entry.
+    pub(crate) fn apply(&mut self, entry: Entry) -> Result<(), Refused> {
         match entry {
             Entry::Write(groups) => self.write(groups),
             Entry::Delete { range, keys } => {
@@ -42,18 +53,11 @@ impl Cache {
         }
     }
 
-    fn write(&mut self, groups: Vec<(Vec<u8>, Column)>) -> Result<(), TypeConflict> {
-        for (key, column) in &groups {
-            let (held, written) = (self.keys.get(key).map_or(column.kind(), Column::kind), column.kind());
-            if held != written {
-                return Err(TypeConflict { held, written });
-            }
-        }
+    fn write(&mut self, groups: Vec<(Vec<u8>, Column)>) -> Result<(), Refused> {
         for (key, column) in groups {
             match self.keys.get_mut(&key) {
-                Some(held) if held.kind() != column.kind() => {
-                    return Err(TypeConflict { held: held.kind(), written: column.kind() }); // twice in one entry
-                }
+                Some(held) if held.kind() != column.kind() => return Err(Refused::Type),
+                Some(held) if !held.can_extend(&column) => return Err(Refused::TooLong),
                 Some(held) => held.extend_from(&column, 0..column.len()),
                 None => {
                     self.keys.insert(key, column);
@@ -119,8 +123,8 @@ mod tests {
         let mut cache = Cache::default();
         cache.apply(write(&[(1, 1)])).unwrap();
         let column = Column { times: vec![2], values: Values::Float(vec![2.0]) };
-        let conflict = cache.apply(Entry::Write(vec![(b"m#!~#f".to_vec(), column)])).unwrap_err();
-        assert_eq!(conflict, TypeConflict { held: BlockType::Integer, written: BlockType::Float });
+        let refused = cache.apply(Entry::Write(vec![(b"m#!~#f".to_vec(), column)])).unwrap_err();
+        assert_eq!(refused, Refused::Type);
         assert_eq!(cache.keys[&b"m#!~#f"[..]].len(), 1);
     }
 }

@@ -85,6 +85,7 @@ impl Checker {
         let found = block::decode_times(body, entry.offset.forward(CRC_LEN), times)?;
         let fits = found == kind
             && times.first() == Some(&entry.range.min())
+            && times.is_sorted()
             && times.last().is_some_and(|last| *last <= entry.range.max());
         if fits { Ok(()) } else { Err(corrupt("a block is not what the index says of it")) }
     }

@@ -40,12 +40,15 @@ impl Sequence {
 }
 
 impl FileName {
-    /// Reads `G-S.tsm`; any number of digits is accepted. `None` for every other name.
+    /// Reads a name as [`Display`](fmt::Display) writes it: nine digits or more. `None` for every other, also for one
+    /// with fewer digits: two files could share its number, and its tombstone would be looked for under another name.
     pub fn parse(name: &str) -> Option<Self> {
         let (generation, sequence) = name.strip_suffix(".tsm")?.split_once('-')?;
         let number =
             |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?;
-        Some(Self { generation: Generation(number(generation)?), sequence: Sequence(number(sequence)?) })
+        let parsed =
+            Self { generation: Generation(number(generation)?), sequence: Sequence(number(sequence)?) };
+        (parsed.to_string() == name).then_some(parsed)
     }
 
     /// The name of the file with the deletes of this one.
@@ -69,14 +72,23 @@ mod tests {
         let name = |text| FileName::parse(text).unwrap();
         assert!(name("999999999-000000001.tsm") < name("1000000000-000000001.tsm"));
         assert!(name("000000003-000000001.tsm") < name("000000003-000000002.tsm"));
-        assert_eq!(name("7-12.tsm").to_string(), "000000007-000000012.tsm");
-        assert_eq!(name("7-12.tsm").tombstone(), "000000007-000000012.tombstone");
+        assert_eq!(name("000000007-000000012.tsm").to_string(), "000000007-000000012.tsm");
+        assert_eq!(name("000000007-000000012.tsm").tombstone(), "000000007-000000012.tombstone");
     }
 
     #[test]
     fn other_names_are_not_files_of_a_shard() {
-        for other in ["1.tsm", "1-2.tsm.tmp", "a-1.tsm", "+1-1.tsm", "1-.tsm", "4294967296-1.tsm", "1-1.bad"]
-        {
+        for other in [
+            "1.tsm",
+            "1-2.tsm",
+            "0000000001-000000001.tsm",
+            "1-2.tsm.tmp",
+            "a-1.tsm",
+            "+1-1.tsm",
+            "1-.tsm",
+            "4294967296-1.tsm",
+            "1-1.bad",
+        ] {
             assert_eq!(FileName::parse(other), None, "{other}");
         }
     }

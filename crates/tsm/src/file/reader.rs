@@ -1,5 +1,6 @@
 //! A TSM file, mapped: its index is checked when it is opened, a block whenever it is read.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use icecore_disk::{Disk, Map, ReadAt, Stat};
 
 use super::check::{Checker, Digest};
-use super::deletes::Deletes;
+use super::deletes::{Collector, Deletes};
 use super::name::FileName;
 use crate::error::{Error, Result};
 use crate::format::block;
@@ -81,13 +82,16 @@ impl TsmFile {
             Err(error) => return Err(Error::io(error, path)),
         };
         let bytes = disk.map(path).map_err(|error| Error::io(error, path))?;
-        let Self { index, map, deletes, .. } = self;
+        let mut collector = Collector::default();
+        let mut key_ranges = HashMap::new(); // a key may be named many times, and finding its range walks its entries
         tombstone::walk(&bytes, |key, range| {
-            if let Some(key) = index.find(map, key).filter(|key| key.range().overlaps(range)) {
-                deletes.add(key.ordinal, range);
+            let Some(key) = self.index.find(&self.map, key) else { return };
+            if key_ranges.entry(key.ordinal).or_insert_with(|| key.range()).overlaps(range) {
+                collector.add(key.ordinal, range);
             }
         })
         .map_err(|error| error.in_file(path))?;
+        self.deletes = collector.finish();
         self.tombstone = Some(Tombstone { stat, bytes });
         Ok(())
     }

@@ -118,10 +118,20 @@ impl Column {
         self.values.kind()
     }
 
+    /// Whether the strings of both columns together fit into one; always true for other types.
+    pub(crate) fn can_extend(&self, other: &Self) -> bool {
+        match (&self.values, &other.values) {
+            (Values::String(held), Values::String(more)) => {
+                held.bytes.len().saturating_add(more.bytes.len()) <= u32::MAX as usize
+            }
+            _ => true,
+        }
+    }
+
     /// Appends the points `range` of another column.
     ///
     /// # Panics
-    /// When the types differ or the range passes the end.
+    /// When the types differ, the range passes the end, or all strings together pass 4 GiB.
     #[expect(clippy::indexing_slicing, reason = "documented panic: the range is the caller's")]
     pub fn extend_from(&mut self, other: &Self, range: std::ops::Range<usize>) {
         self.times.extend_from_slice(&other.times[range.clone()]);
@@ -278,7 +288,7 @@ impl Strings {
     /// Appends a string.
     ///
     /// # Panics
-    /// When all strings together pass 4 GiB; every format read here stays below.
+    /// When all strings together pass 4 GiB; a block or a log entry cannot hold as much.
     pub fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);
         self.ends.push(u32::try_from(self.bytes.len()).expect("strings of a column stay below 4 GiB"));

@@ -18,8 +18,8 @@ const DELETE: u8 = 2;
 const DELETE_RANGE: u8 = 3;
 const HEAD_LEN: usize = size_of::<u8>() + size_of::<u32>();
 
-/// Snappy's densest element turns three bytes into 64; a block that claims more than this factor lies.
-const SNAPPY_RATIO_MAX: usize = 64;
+/// Snappy's densest element turns three bytes into 64; a block that claims more lies.
+const SNAPPY_MAX: (usize, usize) = (64, 3);
 
 /// An entry whose frame is complete: type and compressed body.
 #[derive(Clone, Copy, Debug)]
@@ -56,15 +56,20 @@ impl<'a> Frame<'a> {
         Ok(Self { kind, payload, at: at.forward(HEAD_LEN) })
     }
 
+    /// The length of the body that the payload claims, which may be a lie.
+    pub(crate) fn plain_len(&self) -> usize {
+        snap::raw::decompress_len(self.payload).unwrap_or(usize::MAX >> 8)
+    }
+
     /// Decompresses and parses the body, all of it or nothing.
     ///
     /// # Errors
     /// `Corrupt` with the place of the frame's payload: positions inside a compressed body mean nothing in the file.
     pub(crate) fn decode(&self, buffer: &mut Vec<u8>) -> Result<Entry> {
         let corrupt = |what| Error::corrupt(what, self.at);
-        let len = snap::raw::decompress_len(self.payload)
-            .ok()
-            .filter(|len| *len <= self.payload.len().saturating_mul(SNAPPY_RATIO_MAX))
+        let len = Some(self.plain_len())
+            .filter(|len| *len <= self.payload.len().saturating_mul(SNAPPY_MAX.0) / SNAPPY_MAX.1)
+            .filter(|_| !self.payload.is_empty())
             .ok_or_else(|| corrupt("the length of a compressed log entry is wrong"))?;
         buffer.clear();
         buffer.resize(len, 0);

@@ -59,15 +59,18 @@ fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Sou
     let mut kind = None;
     for (age, file) in set.files().iter().map(Arc::as_ref).enumerate() {
         let Some(key) = file.find(composite) else { continue };
+        let deleted = file.deleted(key.ordinal);
+        let live = || key.entries().filter(|entry| !deletes::cover(deleted, entry.range));
+        if live().next().is_none() {
+            continue; // influxd allows another type after a delete
+        }
         if *kind.get_or_insert(key.kind) != key.kind {
             let at = key.entries().next().map_or(crate::Offset::START, |entry| entry.offset);
             return Err(
                 Error::corrupt("a key has another type than in an older file", at).in_file(file.path())
             );
         }
-        let deleted = file.deleted(key.ordinal);
-        let live = key.entries().filter(|entry| !deletes::cover(deleted, entry.range));
-        sources.extend(live.map(|entry| Source { file, key, entry, age }));
+        sources.extend(live().map(|entry| Source { file, key, entry, age }));
     }
     sources.sort_by_key(|source| (source.entry.range.min(), source.age));
     Ok((kind.unwrap_or(BlockType::Float), sources))
@@ -104,12 +107,17 @@ fn read_cluster(cluster: &[Source<'_>], buffers: &mut Buffers) -> Result<()> {
     }
     let mut by_age: Vec<&Source<'_>> = cluster.iter().collect();
     by_age.sort_by_key(|source| source.age); // stable: within a file the order of time stays
-    for source in by_age {
-        buffers.kept.reset(kind);
-        read_source(source, &mut buffers.block, &mut buffers.kept)?;
-        buffers.merged.reset(kind);
-        merge::merge(&buffers.out, &buffers.kept, &mut buffers.merged);
-        std::mem::swap(&mut buffers.out, &mut buffers.merged);
+    let mut run = Column::new(kind);
+    for of_file in by_age.chunk_by(|a, b| a.age == b.age) {
+        run.reset(kind);
+        for source in of_file {
+            buffers.kept.reset(kind);
+            read_source(source, &mut buffers.block, &mut buffers.kept)?;
+            add(&mut run, &buffers.kept, &mut buffers.merged, source)?;
+        }
+        if let Some(source) = of_file.last() {
+            add(&mut buffers.out, &run, &mut buffers.merged, source)?;
+        }
     }
     Ok(())
 }
@@ -123,6 +131,22 @@ fn read_source(source: &Source<'_>, block: &mut Column, out: &mut Column) -> Res
         deletes::copy_undeleted(block, deleted, out);
     } else {
         out.extend_from(block, 0..block.len());
+    }
+    Ok(())
+}
+
+/// Merges `newer`, which came from `source`, into `older`; O(newer) when it lies behind.
+fn add(older: &mut Column, newer: &Column, spare: &mut Column, source: &Source<'_>) -> Result<()> {
+    if !older.can_extend(newer) {
+        let error = Error::unfit("overlapping blocks of one key hold more than 4 GiB of strings");
+        return Err(error.in_file(source.file.path()));
+    }
+    if older.times.last() < newer.times.first() {
+        older.extend_from(newer, 0..newer.len());
+    } else {
+        spare.reset(older.kind());
+        merge::merge(older, newer, spare);
+        std::mem::swap(older, spare);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub(crate) struct FileSet {
 impl FileSet {
     pub(crate) fn new(mut files: Vec<Arc<TsmFile>>) -> Self {
         files.sort_by_key(|file| file.name());
-        files.dedup_by_key(|file| file.name());
+        assert!(files.is_sorted_by(|a, b| a.name() < b.name()), "a directory has a name once");
         Self { files }
     }
 

@@ -77,6 +77,13 @@ impl Shard {
         open::open(disk, dir, access)
     }
 
+    /// A shard that could not be opened: it holds nothing, names `error`, and gives no snapshot.
+    pub fn unusable(error: Error) -> Self {
+        let damage = Damage(Mutex::new(vec![error]));
+        let files = ArcSwap::from_pointee(FileSet::default());
+        Self { files, damage: Arc::new(damage), recovery: Recovery::default() }
+    }
+
     /// Everything found to be damaged so far, when the shard was opened and by snapshots since.
     pub fn damage(&self) -> Vec<Error> {
         self.damage.all()

@@ -1,6 +1,6 @@
 //! Opening a shard: files first, then the log over them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,9 +17,6 @@ use crate::wal::influx::{self, Log};
 
 pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Shard> {
     let damage = Damage::default();
-    if matches!(access, Access::ReadWrite { .. }) {
-        remove_leftovers(disk, &dir.data)?;
-    }
     let mut files = open_files(disk, &dir.data, &damage)?;
     let mut cache = Cache::default();
     let log = match influx::replay(disk, &dir.wal, &mut cache) {
@@ -51,18 +48,19 @@ fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<icecore_disk::DirEntry>> {
 
 /// Removes what an interrupted write or backup left behind, as influxd does when it opens a shard.
 fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    for entry in list(disk, dir)? {
-        let is_leftover = entry.name().is_some_and(|name| name.ends_with(".tmp"));
-        if is_leftover && entry.is_dir {
-            for inner in list(disk, &entry.path)? {
-                disk.remove(&inner.path).map_err(|error| Error::io(error, &inner.path))?;
-            }
-            disk.remove_dir(&entry.path).map_err(|error| Error::io(error, &entry.path))?;
-        } else if is_leftover {
-            disk.remove(&entry.path).map_err(|error| Error::io(error, &entry.path))?;
-        }
-    }
-    Ok(())
+    let is_leftover =
+        |entry: &icecore_disk::DirEntry| entry.name().is_some_and(|name| name.ends_with(".tmp"));
+    list(disk, dir)?.iter().filter(|entry| is_leftover(entry)).try_for_each(|entry| remove_all(disk, entry))
+}
+
+fn remove_all(disk: &dyn Disk, entry: &icecore_disk::DirEntry) -> Result<()> {
+    let removed = if entry.is_dir {
+        list(disk, &entry.path)?.iter().try_for_each(|inner| remove_all(disk, inner))?;
+        disk.remove_dir(&entry.path)
+    } else {
+        disk.remove(&entry.path)
+    };
+    removed.map_err(|error| Error::io(error, &entry.path))
 }
 
 fn open_files(disk: &dyn Disk, dir: &Path, damage: &Damage) -> Result<Vec<Arc<TsmFile>>> {
@@ -94,7 +92,7 @@ fn recover(
     cache: &Frozen,
     log: &Log,
 ) -> Result<Vec<TsmFile>> {
-    let name = next_name(set)?;
+    let name = || next_name(disk, &dir.data, set);
     match access {
         Access::ReadOnly if cache.is_empty() => Ok(Vec::new()),
         Access::ReadOnly => {
@@ -109,12 +107,13 @@ fn recover(
                 gid: 0,
             });
             let modified_ns = later_than_all(set, stat.modified_ns);
-            flush::to_memory(cache, &dir.data, name, Stat { modified_ns, ..stat })
+            flush::to_memory(cache, &dir.data, name()?, Stat { modified_ns, ..stat })
         }
         Access::ReadWrite { now_ns } => {
+            remove_leftovers(disk, &dir.data)?;
             let files = match cache.is_empty() {
                 true => Vec::new(),
-                false => flush::to_disk(cache, disk, &dir.data, name, later_than_all(set, now_ns))?,
+                false => flush::to_disk(cache, disk, &dir.data, name()?, later_than_all(set, now_ns))?,
             };
             remove_log(disk, &dir.wal, log)?;
             Ok(files)
@@ -123,8 +122,14 @@ fn recover(
 }
 
 /// A flush takes a new generation.
-fn next_name(set: &FileSet) -> Result<FileName> {
-    let generation = set.newest().map_or(Some(Generation::FIRST), |newest| newest.generation.next());
+///
+/// A tombstone that has lost its file must not become that of the new one.
+fn next_name(disk: &dyn Disk, dir: &Path, set: &FileSet) -> Result<FileName> {
+    let orphans = list(disk, dir)?
+        .into_iter()
+        .filter_map(|entry| FileName::parse(&format!("{}.tsm", entry.name()?.strip_suffix(".tombstone")?)));
+    let newest = orphans.chain(set.newest()).max();
+    let generation = newest.map_or(Some(Generation::FIRST), |newest| newest.generation.next());
     let generation = generation.ok_or_else(|| Error::unfit("the file numbers of a shard are used up"))?;
     Ok(FileName { generation, sequence: Sequence::FIRST })
 }
@@ -140,10 +145,25 @@ fn remove_log(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<()> {
         let path = &segment.path;
         let is_torn = log.torn.as_ref().is_some_and(|torn| torn.path == *path);
         let done = match is_torn {
-            true => disk.rename(path, &path.with_extension("wal.torn")),
+            true => free_name(disk, path).and_then(|kept| disk.rename(path, &kept)),
             false => disk.remove(path),
         };
         done.map_err(|error| Error::io(error, path))?;
+        // A later segment may hold the delete of what this one wrote: it must not be gone first.
+        disk.sync_dir(dir).map_err(|error| Error::io(error, dir))?;
     }
-    if log.segments.is_empty() { Ok(()) } else { disk.sync_dir(dir).map_err(|error| Error::io(error, dir)) }
+    Ok(())
+}
+
+/// A name for the bytes of a torn segment that no file has yet: influxd begins to count its segments anew.
+fn free_name(disk: &dyn Disk, path: &Path) -> std::io::Result<PathBuf> {
+    let mut names = std::iter::once("wal.torn".to_owned()).chain((2..).map(|n| format!("wal.torn.{n}")));
+    loop {
+        let name = path.with_extension(names.next().unwrap_or_default());
+        match disk.stat(&name) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(name),
+            Err(error) => return Err(error),
+        }
+    }
 }

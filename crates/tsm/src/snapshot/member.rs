@@ -37,7 +37,7 @@ pub struct Member {
     file: Arc<TsmFile>,
     deletes: Deletes,
     damage: Arc<Damage>,
-    /// How far the check has come; gone when it is done.
+    /// How far the check has come; gone when it is done. Chunks go on from a copy of it.
     checker: Option<Checker>,
     content: Option<Arc<Content>>,
 }
@@ -96,6 +96,9 @@ impl Member {
     }
 
     fn try_prepare(&mut self, until: Option<Instant>) -> Result<bool> {
+        if self.file.checked().is_some() {
+            self.checker = None;
+        }
         while let Some(checker) = &mut self.checker {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(false);
@@ -127,7 +130,7 @@ impl Member {
             file: Arc::clone(&self.file),
             damage: Arc::clone(&self.damage),
             content: self.content.clone().unwrap_or_else(|| Arc::new(Content::Gone)),
-            checker: self.checker.take(),
+            checker: self.file.checked().is_none().then(|| self.checker.clone().unwrap_or_default()),
             piece: 0,
             at: 0,
             hasher: blake3::Hasher::new(),

@@ -111,6 +111,13 @@ impl<'a> Planner<'a> {
                 self.enter(range, size);
             }
         }
+        if !self.entries.is_sorted_by_key(|entry| entry.range.min()) {
+            // Only files of very old versions have such blocks. Sorting would change which point wins.
+            let error = Error::unfit(
+                "deletes cannot be applied to overlapping blocks of one file; keep its tombstone",
+            );
+            return Err(error.in_file(self.file.path()));
+        }
         if !self.entries.is_empty() {
             index::put_key(&mut self.index, key.key, key.kind, &self.entries)?;
             self.entries.clear();

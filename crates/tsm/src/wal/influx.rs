@@ -20,6 +20,12 @@ use crate::units::Offset;
 /// What a disk writes as a whole.
 const SECTOR_LEN: usize = 512;
 
+/// Fewer zeros at the edge of a sector can be the end of a value.
+const ZEROS_MIN: usize = 16;
+
+/// Decompressed while looking for entries behind a bad one, at most: hostile bytes must not hold up the start.
+const SEARCH_BYTES_MAX: usize = 64 << 20;
+
 /// What a replay found.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
@@ -99,9 +105,7 @@ fn replay_segment(bytes: &Map, may_be_torn: bool, cache: &mut Cache) -> Result<(
     while !cursor.is_empty() {
         let start = cursor.clone();
         match Frame::read(&mut cursor).and_then(|frame| frame.decode(&mut buffer)) {
-            Ok(entry) => cache.apply(entry).map_err(|_| {
-                Error::corrupt("a log entry gives a key another type than before", start.at())
-            })?,
+            Ok(entry) => cache.apply(entry).map_err(|refused| Error::corrupt(refused.what(), start.at()))?,
             Err(_)
                 if may_be_torn && looks_unfinished(&start) && !intact_entry_behind(&start, &mut buffer) =>
             {
@@ -117,20 +121,29 @@ fn replay_segment(bytes: &Map, may_be_torn: bool, cache: &mut Cache) -> Result<(
 /// Whether the entry at `from` runs past the end, or a sector of it was never written.
 fn looks_unfinished(from: &Cursor<'_>) -> bool {
     let mut behind = from.clone();
-    let complete = Frame::read(&mut behind).is_ok();
+    let runs_past = Frame::read(&mut behind)
+        .is_err_and(|error| error.kind() == crate::ErrorKind::Corrupt("a log entry is cut off"));
     let first_sector = usize::try_from(from.at().get() % SECTOR_LEN as u64).unwrap_or(0);
     let (head, sectors) =
         from.rest().split_at_checked(SECTOR_LEN - first_sector).unwrap_or((from.rest(), &[]));
-    let is_zero = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0);
-    !complete || is_zero(head) || sectors.chunks(SECTOR_LEN).any(is_zero)
+    let is_zero = |bytes: &[u8]| bytes.len() >= ZEROS_MIN && bytes.iter().all(|byte| *byte == 0);
+    let is_nothing = from.rest().iter().all(|byte| *byte == 0);
+    runs_past || is_nothing || is_zero(head) || sectors.chunks(SECTOR_LEN).any(is_zero)
 }
 
 /// Whether an entry that means something can be read anywhere behind the first byte of `from`.
 fn intact_entry_behind(from: &Cursor<'_>, buffer: &mut Vec<u8>) -> bool {
     let rest = from.rest();
+    let mut decompressed = 0;
     (1..rest.len()).any(|skip| {
+        if decompressed > SEARCH_BYTES_MAX {
+            return true; // not known, so it counts as damage
+        }
         let mut cursor = Cursor::new(rest.get(skip..).unwrap_or_default(), Offset::START);
-        let entry = Frame::read(&mut cursor).and_then(|frame| frame.decode(buffer));
+        let entry = Frame::read(&mut cursor).and_then(|frame| {
+            decompressed += frame.plain_len();
+            frame.decode(buffer)
+        });
         match entry {
             Ok(Entry::Write(groups)) => !groups.is_empty(),
             Ok(Entry::Delete { keys, .. }) => {
