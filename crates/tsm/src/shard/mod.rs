@@ -7,6 +7,8 @@ pub(crate) mod cursor;
 pub(crate) mod file_set;
 mod open;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

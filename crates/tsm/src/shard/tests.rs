@@ -27,13 +27,13 @@ const KEYS: [(&[u8], BlockType); 5] = [
 ];
 
 /// After the files that a test writes.
-const NOW_NS: i64 = 4_000_000_000_000_000_000;
+pub(super) const NOW_NS: i64 = 4_000_000_000_000_000_000;
 
 /// Composite key and time to a number that every type can hold.
 type Model = BTreeMap<(usize, i64), u8>;
 
 #[derive(Clone, Debug)]
-enum Change {
+pub(super) enum Change {
     /// Points of a key at distinct or equal times, in any order.
     Write(usize, Vec<(i64, u8)>),
     Delete(usize, i64, i64),
@@ -82,7 +82,7 @@ fn apply(model: &mut Model, change: &Change) {
     }
 }
 
-fn column(kind: BlockType, points: &[(i64, u8)]) -> Column {
+pub(super) fn column(kind: BlockType, points: &[(i64, u8)]) -> Column {
     let (times, values): (Vec<_>, Vec<u8>) = points.iter().copied().unzip();
     let values = match kind {
         BlockType::Float => Values::Float(values.iter().map(|v| f64::from(*v) / 8.0).collect()),
@@ -94,7 +94,7 @@ fn column(kind: BlockType, points: &[(i64, u8)]) -> Column {
     Column { times, values }
 }
 
-fn entry(change: &Change) -> Entry {
+pub(super) fn entry(change: &Change) -> Entry {
     match change {
         Change::Write(key, points) => {
             Entry::Write(vec![(KEYS[*key].0.to_vec(), column(KEYS[*key].1, points))])
@@ -105,13 +105,13 @@ fn entry(change: &Change) -> Entry {
     }
 }
 
-fn put(path: &Path, bytes: &[u8]) {
+pub(super) fn put(path: &Path, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
 }
 
 /// One gzip member, or none, per record.
-fn tombstone(version: u8, deleted: &[(usize, i64, i64)]) -> Vec<u8> {
+pub(super) fn tombstone(version: u8, deleted: &[(usize, i64, i64)]) -> Vec<u8> {
     let mut out = vec![0, 0, 0x15, version];
     for (key, min, max) in deleted {
         let key = KEYS[*key].0;
@@ -129,7 +129,7 @@ fn tombstone(version: u8, deleted: &[(usize, i64, i64)]) -> Vec<u8> {
 }
 
 /// What influxd's log holds for a change.
-fn frame(change: &Change) -> Vec<u8> {
+pub(super) fn frame(change: &Change) -> Vec<u8> {
     let key = |key: usize| KEYS[key].0;
     let (kind, body) = match change {
         Change::Delete(k, min, max) => {
