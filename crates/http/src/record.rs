@@ -49,7 +49,7 @@ impl Drop for Record {
             path = %self.path,
             status = self.status.map(|status| status.as_u16()),
             bytes = self.sent_bytes,
-            duration_ms = self.started.elapsed().as_secs_f64() * 1e3,
+            duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             end = %self.end,
             "request"
         );
