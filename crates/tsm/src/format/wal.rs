@@ -56,9 +56,10 @@ impl<'a> Frame<'a> {
         Ok(Self { kind, payload, at: at.forward(HEAD_LEN) })
     }
 
-    /// The length of the body that the payload claims, which may be a lie.
-    pub(crate) fn plain_len(&self) -> usize {
-        snap::raw::decompress_len(self.payload).unwrap_or(usize::MAX >> 8)
+    /// The length of the body that the payload claims; `None` if it cannot be.
+    pub(crate) fn plain_len(&self) -> Option<usize> {
+        let len = snap::raw::decompress_len(self.payload).ok().filter(|_| !self.payload.is_empty());
+        len.filter(|len| *len <= self.payload.len().saturating_mul(SNAPPY_MAX.0) / SNAPPY_MAX.1)
     }
 
     /// Decompresses and parses the body, all of it or nothing.
@@ -67,10 +68,7 @@ impl<'a> Frame<'a> {
     /// `Corrupt` with the place of the frame's payload: positions inside a compressed body mean nothing in the file.
     pub(crate) fn decode(&self, buffer: &mut Vec<u8>) -> Result<Entry> {
         let corrupt = |what| Error::corrupt(what, self.at);
-        let len = Some(self.plain_len())
-            .filter(|len| *len <= self.payload.len().saturating_mul(SNAPPY_MAX.0) / SNAPPY_MAX.1)
-            .filter(|_| !self.payload.is_empty())
-            .ok_or_else(|| corrupt("the length of a compressed log entry is wrong"))?;
+        let len = self.plain_len().ok_or_else(|| corrupt("the length of a compressed log entry is wrong"))?;
         buffer.clear();
         buffer.resize(len, 0);
         snap::raw::Decoder::new()

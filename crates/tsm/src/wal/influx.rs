@@ -141,7 +141,7 @@ fn intact_entry_behind(from: &Cursor<'_>, buffer: &mut Vec<u8>) -> bool {
         }
         let mut cursor = Cursor::new(rest.get(skip..).unwrap_or_default(), Offset::START);
         let entry = Frame::read(&mut cursor).and_then(|frame| {
-            decompressed += frame.plain_len();
+            decompressed += frame.plain_len().unwrap_or(0);
             frame.decode(buffer)
         });
         match entry {

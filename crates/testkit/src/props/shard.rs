@@ -1,0 +1,108 @@
+//! What holds for every shard, wherever its points come from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use icecore_tsm::{Access, Column, Deletes, Error, ErrorKind, Result, Shard, ShardDir, Snapshot, Values};
+
+use crate::MemDisk;
+
+/// All points of a shard by composite key.
+pub(super) type Content = BTreeMap<Vec<u8>, Column>;
+
+pub(super) const DATA: &str = "/shard/data";
+pub(super) const WAL: &str = "/shard/wal";
+
+/// Opens the shard on `disk`. Whatever its files hold, that is no reason to fail.
+pub(super) fn open(disk: &MemDisk, access: Access) -> Shard {
+    let shard = Shard::open(disk, &ShardDir { data: DATA.into(), wal: WAL.into() }, access);
+    let shard = shard.unwrap_or_else(|error| panic!("damage is collected, not thrown: {error}"));
+    shard.damage().iter().for_each(names_damage);
+    shard
+}
+
+/// Damage names its file and a place in or right behind it.
+pub(super) fn names_damage(error: &Error) {
+    assert!(error.is_damage(), "not about damage: {error}");
+    assert!(error.path().is_some_and(|path| path.starts_with("/shard")), "names no file: {error}");
+    assert!(error.offset().is_some(), "names no place: {error}");
+}
+
+/// Everything in a snapshot that is not deleted.
+///
+/// # Errors
+/// The damage of a block.
+pub(super) fn content(snapshot: &Snapshot) -> Result<Content> {
+    let mut content = Content::new();
+    let mut before: Option<Vec<u8>> = None;
+    snapshot.keys::<Error>(|key, kind| {
+        assert!(before.as_deref().is_none_or(|before| before < key), "keys ascend");
+        before = Some(key.to_vec());
+        let mut all = Column::new(kind);
+        snapshot.read(key, |column| {
+            assert!(!column.is_empty() && column.len() == column.values.len(), "as many values as times");
+            all.extend_from(column, 0..column.len());
+            Ok(())
+        })?;
+        assert!(all.times.is_sorted_by(|a, b| a < b), "one point per time, by time");
+        if !all.is_empty() {
+            content.insert(key.to_vec(), all);
+        }
+        Ok(())
+    })?;
+    Ok(content)
+}
+
+/// What a backup sends is as long and has the digest that it says, and opens as a shard of the same content: with
+/// deletes applied, and with the tombstones beside the files.
+pub(super) fn backup_holds(snapshot: &Snapshot, expected: &Content) {
+    for deletes in [Deletes::Apply, Deletes::Keep] {
+        match restored(snapshot, deletes) {
+            Ok(restored) => same(expected, &restored),
+            Err(error) => names_damage(&error), // of a block that is deleted as a whole: `content` did not read it
+        }
+    }
+}
+
+fn restored(snapshot: &Snapshot, deletes: Deletes) -> Result<Content> {
+    let disk = MemDisk::default();
+    disk.put(&Path::new(DATA).join("fields.idx"), Vec::new()); // the directory exists without a file, too
+    for mut member in snapshot.members(deletes) {
+        let mut bytes = Vec::new();
+        for chunk in member.chunks()? {
+            bytes.extend_from_slice(&chunk?);
+        }
+        assert_eq!(member.size(), Some(bytes.len() as u64), "as long as it was planned");
+        assert_eq!(member.digest()?, blake3::hash(&bytes), "the digest is that of what was sent");
+        if !bytes.is_empty() {
+            disk.put(&Path::new(DATA).join(member.name().to_string()), bytes);
+        }
+        if let Some(tombstone) = member.tombstone() {
+            disk.put(&Path::new(DATA).join(member.name().tombstone()), tombstone.bytes.to_vec());
+        }
+    }
+    content(&open(&disk, Access::ReadOnly).snapshot()?)
+}
+
+/// Two contents are equal, floats by their bits.
+pub(super) fn same(expected: &Content, found: &Content) {
+    assert!(expected.keys().eq(found.keys()), "the same keys");
+    for ((key, expected), found) in expected.iter().zip(found.values()) {
+        assert!(is_same(expected, found), "{}: {expected:?} became {found:?}", key.escape_ascii());
+    }
+}
+
+/// Whether two columns are equal, floats by their bits.
+pub(super) fn is_same(a: &Column, b: &Column) -> bool {
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let values = match (&a.values, &b.values) {
+        (Values::Float(a), Values::Float(b)) => bits(a) == bits(b),
+        (a, b) => a == b,
+    };
+    values && a.times == b.times
+}
+
+/// Whether the engine could not store a column: NaN has no encoding.
+pub(super) fn is_unfit(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unfit(_))
+}
