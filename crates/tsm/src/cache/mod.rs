@@ -6,7 +6,7 @@ pub(crate) mod flush;
 
 use std::collections::BTreeMap;
 
-use crate::format::column::Column;
+use crate::format::column::{BlockType, Column};
 use crate::format::merge;
 use crate::format::wal::Entry;
 use crate::units::TimeRange;
@@ -88,6 +88,11 @@ impl Cache {
 impl Frozen {
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// All keys with the types of their points, ascending.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&[u8], BlockType)> {
+        self.keys.iter().map(|(key, column)| (key.as_slice(), column.kind()))
     }
 
     #[cfg(test)]

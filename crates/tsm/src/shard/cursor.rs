@@ -53,6 +53,15 @@ pub(crate) fn read_key(
     Ok(())
 }
 
+/// The type that live points of the key have in the newest file that has any.
+pub(crate) fn live_type<'a>(set: &'a FileSet, composite: &[u8]) -> Option<(&'a TsmFile, BlockType)> {
+    set.files().iter().rev().find_map(|file| {
+        let key = file.find(composite)?;
+        let deleted = file.deleted(key.ordinal);
+        key.entries().find(|entry| !deletes::cover(deleted, entry.range)).map(|_| (&**file, key.kind))
+    })
+}
+
 /// All blocks of the key that are not deleted as a whole, by first time, then age.
 fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Source<'a>>)> {
     let mut sources = Vec::new();

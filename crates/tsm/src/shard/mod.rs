@@ -121,6 +121,10 @@ impl Damage {
         error
     }
 
+    fn note_all(&self, errors: impl Iterator<Item = Error>) {
+        errors.for_each(|error| drop(self.note(error)));
+    }
+
     fn first(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).first().map(Error::again)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use icecore_disk::{Disk, Stat};
 
+use super::cursor;
 use super::file_set::FileSet;
 use super::{Access, Damage, Recovery, Shard, ShardDir};
 use crate::cache::{Cache, Frozen, flush};
@@ -17,7 +18,7 @@ use crate::wal::influx::{self, Log};
 
 pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Shard> {
     let damage = Damage::default();
-    let mut files = open_files(disk, &dir.data, &damage)?;
+    let files = open_files(disk, &dir.data, &damage)?;
     let mut cache = Cache::default();
     let log = match influx::replay(disk, &dir.wal, &mut cache) {
         Ok(log) => Some(log),
@@ -28,15 +29,19 @@ pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Sh
         Err(error) => return Err(error),
     };
     let mut recovery = Recovery::default();
+    let set = FileSet::new(files);
+    let cache = cache.freeze();
+    if log.is_some() {
+        damage.note_all(type_conflicts(&set, &cache));
+    }
+    let mut files = set.files().to_vec();
     if let (Some(log), None) = (log, damage.first()) {
-        let set = FileSet::new(files);
-        let flushed = recover(disk, dir, access, &set, &cache.freeze(), &log)?;
+        let flushed = recover(disk, dir, access, &set, &cache, &log)?;
         recovery = Recovery {
             entries: log.entries,
             torn: log.torn,
             flushed: flushed.iter().map(TsmFile::name).collect(),
         };
-        files = set.files().to_vec();
         files.extend(flushed.into_iter().map(Arc::new));
     }
     Ok(Shard { files: ArcSwap::from_pointee(FileSet::new(files)), damage: Arc::new(damage), recovery })
@@ -81,6 +86,16 @@ fn open_files(disk: &dyn Disk, dir: &Path, damage: &Damage) -> Result<Vec<Arc<Ts
         }
     }
     Ok(files)
+}
+
+/// Keys that the log gives another type than the files have: flushed, they would be damage without the log to tell.
+fn type_conflicts<'a>(set: &'a FileSet, cache: &'a Frozen) -> impl Iterator<Item = Error> + 'a {
+    cache.types().filter_map(|(key, kind)| {
+        let (file, held) = cursor::live_type(set, key)?;
+        let at = file.find(key)?.entry(0)?.offset;
+        let what = "the log gives a key another type than this block has";
+        (held != kind).then(|| Error::corrupt(what, at).in_file(file.path()))
+    })
 }
 
 /// Turns the content of the log into files, and in a directory that may be written removes the log after that.

@@ -72,6 +72,21 @@ fn a_field_may_get_another_type_when_all_of_it_was_deleted() {
 }
 
 #[test]
+fn a_log_with_another_type_than_the_files_is_damage_and_stays() {
+    let place = place();
+    let integers = Entry::Write(vec![(COMPOSITE.to_vec(), column(BlockType::Integer, &[(1, 1)]))]);
+    put_file(&place, "000000001-000000001.tsm", integers);
+    put(&place.dir.wal.join("_00001.wal"), &frame(&write(&[5])));
+    for access in [Access::ReadOnly, READ_WRITE] {
+        let damage = open(&place, access).damage();
+        assert_eq!(damage.len(), 1);
+        let place = (damage[0].path().unwrap().file_name().unwrap(), damage[0].offset());
+        assert_eq!(place, ("000000001-000000001.tsm".as_ref(), Some(Offset::new(5))));
+    }
+    assert!(place.dir.wal.join("_00001.wal").exists());
+}
+
+#[test]
 fn an_orphan_tombstone_does_not_delete_what_the_log_holds() {
     let place = place();
     let deleted = tombstone(4, &[(KEY, i64::MIN, i64::MAX)]);
