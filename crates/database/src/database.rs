@@ -14,57 +14,11 @@ use parking_lot::Mutex;
 use crate::error::Error;
 use crate::export::{self, Format};
 use crate::fresh;
+use crate::options::{Mode, Options, Paths};
 use crate::shards::{self, OpenShard};
 
 /// Held while a directory is open to be written (design D1); readers share it.
 const LOCK_NAME: &str = "icecore.lock";
-
-/// Where the three parts of a data directory lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
-    /// Shards and their logs.
-    pub engine: PathBuf,
-    /// The key-value store.
-    pub bolt: PathBuf,
-    /// The SQLite store.
-    pub sqlite: PathBuf,
-}
-
-impl Paths {
-    /// All three in one directory under the names that influxd gives them.
-    pub fn in_dir(dir: &Path) -> Self {
-        Self {
-            engine: dir.join("engine"),
-            bolt: dir.join("influxd.bolt"),
-            sqlite: dir.join("influxd.sqlite"),
-        }
-    }
-}
-
-/// What may happen to a directory while it is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Nothing is written, no file is created, and others may read too.
-    ReadOnly,
-    /// This process alone has it. What is missing is created, and influxd's logs are taken over.
-    ReadWrite,
-}
-
-/// How a directory is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Read or write.
-    pub mode: Mode,
-    /// Whether new tokens are stored as hashes; influxd's default since 2.9.
-    pub use_hashed_tokens: bool,
-}
-
-impl Options {
-    /// The defaults for a mode.
-    pub const fn new(mode: Mode) -> Self {
-        Self { mode, use_hashed_tokens: true }
-    }
-}
 
 /// An open data directory. Share it in an [`Arc`]; every call may come from any thread.
 pub struct Database {

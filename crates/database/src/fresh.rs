@@ -7,8 +7,8 @@ use icecore_catalog::{Random, fresh, sql};
 use icecore_disk::Disk;
 use icecore_kvstore::{Builder, Store};
 
-use crate::database::Paths;
 use crate::error::Error;
+use crate::options::Paths;
 
 /// Page size of a new Bolt file: that of most machines; every bbolt reads it anywhere.
 const PAGE_SIZE: u32 = 4096;

@@ -18,10 +18,12 @@ mod database;
 mod error;
 mod export;
 mod fresh;
+mod options;
 mod shards;
 
-pub use database::{Database, MetadataCut, Mode, Options, Paths};
+pub use database::{Database, MetadataCut};
 pub use error::Error;
 pub use export::Format;
 pub use icecore_catalog::ShardId;
+pub use options::{Mode, Options, Paths};
 pub use shards::OpenShard;

@@ -4,6 +4,7 @@
 //! collected, not thrown: a damaged shard opens, names everything that is wrong with it, and gives no snapshot.
 
 pub(crate) mod cursor;
+pub(crate) mod damage;
 pub(crate) mod file_set;
 mod open;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod regressions;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use icecore_disk::Disk;
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::file::name::FileName;
 use crate::snapshot::Snapshot;
 use crate::wal::influx::TornTail;
+use damage::Damage;
 use file_set::FileSet;
 
 /// Where the files of a shard lie.
@@ -81,7 +83,7 @@ impl Shard {
 
     /// A shard that could not be opened: it holds nothing, names `error`, and gives no snapshot.
     pub fn unusable(error: Error) -> Self {
-        let damage = Damage(Mutex::new(vec![error]));
+        let damage = Damage::of(error);
         let files = ArcSwap::from_pointee(FileSet::default());
         Self { files, damage: Arc::new(damage), recovery: Recovery::default() }
     }
@@ -103,33 +105,5 @@ impl Shard {
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.damage.first().map_or(Ok(()), Err)?;
         Ok(Snapshot::new(self.files.load_full(), Arc::clone(&self.damage)))
-    }
-}
-
-/// The list of what is damaged in a shard; snapshots add what they find.
-#[derive(Debug, Default)]
-pub(crate) struct Damage(Mutex<Vec<Error>>);
-
-impl Damage {
-    /// Remembers `error` if it is damage and not known yet, and hands it back.
-    pub(crate) fn note(&self, error: Error) -> Error {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |held: &Error| (held.path(), held.offset()) == (error.path(), error.offset());
-        if error.is_damage() && !known.iter().any(same) {
-            known.push(error.again());
-        }
-        error
-    }
-
-    fn note_all(&self, errors: impl Iterator<Item = Error>) {
-        errors.for_each(|error| drop(self.note(error)));
-    }
-
-    fn first(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).first().map(Error::again)
-    }
-
-    fn all(&self) -> Vec<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Error::again).collect()
     }
 }

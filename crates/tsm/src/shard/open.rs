@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use icecore_disk::{Disk, Stat};
 
 use super::cursor;
+use super::damage::Damage;
 use super::file_set::FileSet;
-use super::{Access, Damage, Recovery, Shard, ShardDir};
+use super::{Access, Recovery, Shard, ShardDir};
 use crate::cache::{Cache, Frozen, flush};
 use crate::error::{Error, Result};
 use crate::file::name::{FileName, Generation, Sequence};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat};
 

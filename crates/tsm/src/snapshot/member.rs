@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::file::check::{Checker, Digest};
 use crate::file::name::FileName;
 use crate::file::reader::{Tombstone, TsmFile};
-use crate::shard::Damage;
+use crate::shard::damage::Damage;
 
 /// Longest slice of a file handed out at once.
 const CHUNK_LEN: u64 = 1 << 20;

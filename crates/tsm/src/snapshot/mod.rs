@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::file::reader::TsmFile;
 use crate::format::column::{BlockType, Column};
-use crate::shard::Damage;
 use crate::shard::cursor;
+use crate::shard::damage::Damage;
 use crate::shard::file_set::FileSet;
 
 pub use listing::Listing;
