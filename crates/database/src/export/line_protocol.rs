@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use icecore_tsm::Values;
 
+use super::put;
+
 /// What all lines of a key begin with. The series key is stored escaped, the field is not.
 pub(super) fn prefix(series: &[u8], field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(series.len() + field.len() + 2);
@@ -38,11 +40,6 @@ pub(super) fn put_value(values: &Values, at: usize, out: &mut Vec<u8>) -> io::Re
             Ok(())
         }),
     }
-}
-
-/// A column has as many values as times, so there is always one to write.
-fn put<T>(value: Option<T>, write: impl FnOnce(T) -> io::Result<()>) -> io::Result<()> {
-    value.map_or(Ok(()), write)
 }
 
 /// The shortest digits that read back as the same number, in the form of Go's `'g'`: with an exponent from 1e+06 on

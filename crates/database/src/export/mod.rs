@@ -103,3 +103,8 @@ fn put_lines(column: &Column, format: Format, prefix: &[u8], lines: &mut Vec<u8>
     }
     Ok(())
 }
+
+/// A column has as many values as times, so there is always one to write.
+fn put<T>(value: Option<T>, write: impl FnOnce(T) -> io::Result<()>) -> io::Result<()> {
+    value.map_or(Ok(()), write)
+}

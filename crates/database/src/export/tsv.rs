@@ -6,6 +6,8 @@ use std::io::{self, Write};
 
 use icecore_tsm::Values;
 
+use super::put;
+
 /// What all lines of a key begin with.
 pub(super) fn prefix(series: &[u8], field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(series.len() + field.len() + 2);
@@ -41,11 +43,6 @@ pub(super) fn put_value(values: &Values, at: usize, out: &mut Vec<u8>) -> io::Re
             put_json_string(&String::from_utf8_lossy(value), out)
         }),
     }
-}
-
-/// A column has as many values as times, so there is always one to write.
-fn put<T>(value: Option<T>, write: impl FnOnce(T) -> io::Result<()>) -> io::Result<()> {
-    value.map_or(Ok(()), write)
 }
 
 fn put_json_string(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
