@@ -49,8 +49,8 @@ impl Database {
     /// With [`Mode::ReadWrite`] a missing or empty directory becomes a fresh one that waits for its setup.
     ///
     /// # Errors
-    /// `ForeignOwner` when another user owns it and it is to be written; `Locked` when an influxd or an Icecore has it open, `Missing` when there is nothing to read, `Store` with the
-    /// page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Io` when the system refuses a call.
+    /// `ForeignOwner` when another user owns it and it is to be written; `Locked` when an influxd or an Icecore has it
+    /// open, `Missing` when there is nothing to read, `Store` with the page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Io` when the system refuses a call.
     pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let now_ns = now_ns();

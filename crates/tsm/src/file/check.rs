@@ -62,7 +62,7 @@ impl Checker {
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
-    pub(crate) fn finish(mut self, file: &TsmFile) -> Result<Digest> {
+    pub(crate) fn finish(&mut self, file: &TsmFile) -> Result<Digest> {
         self.advance(file, u64::MAX)?;
         while self.hashed < file.size() {
             self.read(file, self.hashed, WINDOW_LEN)?;
@@ -76,12 +76,7 @@ impl Checker {
         let Self { window, window_start, times, .. } = self;
         let start = usize::try_from(entry.offset.get() - *window_start).unwrap_or(usize::MAX);
         let bytes = window.get(start..).and_then(|rest| rest.get(..entry.size as usize));
-        let (stored, body) = bytes
-            .and_then(|bytes| bytes.split_first_chunk::<CRC_LEN>())
-            .ok_or_else(|| corrupt("a block is cut off"))?;
-        if u32::from_be_bytes(*stored) != crc32fast::hash(body) {
-            return Err(corrupt("a block's checksum is wrong"));
-        }
+        let body = entry.checked_body(bytes.ok_or_else(|| corrupt("a block is cut off"))?)?;
         let found = block::decode_times(body, entry.offset.forward(CRC_LEN), times)?;
         let fits = found == kind
             && times.first() == Some(&entry.range.min())

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use icecore_disk::{Disk, Map, ReadAt, Stat};
 
 use super::check::{Checker, Digest};
-use super::deletes::{Collector, Deletes};
+use super::deletes::{self, Collector, Deletes};
 use super::name::FileName;
 use crate::error::{Error, Result};
 use crate::format::block;
@@ -162,6 +162,12 @@ impl TsmFile {
         self.deletes.of(ordinal)
     }
 
+    /// The blocks of a key that are not deleted as a whole, by time.
+    pub(crate) fn live_entries<'a>(&'a self, key: &Key<'a>) -> impl Iterator<Item = Entry> + use<'a> {
+        let deleted = self.deleted(key.ordinal);
+        key.entries().filter(move |entry| !deletes::cover(deleted, entry.range))
+    }
+
     /// Whether the blocks lie in the order of the index.
     pub(crate) fn is_in_file_order(&self) -> bool {
         self.index.is_in_file_order
@@ -184,10 +190,7 @@ impl TsmFile {
         let start = usize::try_from(entry.offset.get()).map_err(|_| outside())?;
         let end = start.checked_add(entry.size as usize).ok_or_else(outside)?;
         let bytes = self.map.get(start..end).ok_or_else(outside)?;
-        let (crc, body) = bytes.split_first_chunk::<CRC_LEN>().ok_or_else(outside)?;
-        if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
-            return Err(Error::corrupt("a block's checksum is wrong", entry.offset));
-        }
+        let body = entry.checked_body(bytes)?;
         let at = entry.offset.forward(CRC_LEN);
         block::decode(body, at, out)?;
         let fits = out.kind() == key.kind

@@ -66,18 +66,11 @@ impl<'a> Writer<'a> {
             return Err(Error::unfit("a block needs points"));
         };
         let times = TimeRange::new(*min, *max)?;
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&[0; CRC_LEN]);
-        block::encode(column, range, flavor, &mut self.buffer)?;
-        self.put(key, column.kind(), times)
+        let size = put_block(column, range, flavor, &mut self.buffer)?;
+        self.put(key, column.kind(), times, size)
     }
 
-    fn put(&mut self, key: &[u8], kind: BlockType, range: TimeRange) -> Result<Room> {
-        let size =
-            u32::try_from(self.buffer.len()).map_err(|_| Error::unfit("a block is longer than 4 GiB"))?;
-        if let Some((crc, body)) = self.buffer.split_first_chunk_mut::<CRC_LEN>() {
-            *crc = crc32fast::hash(body).to_be_bytes();
-        }
+    fn put(&mut self, key: &[u8], kind: BlockType, range: TimeRange, size: u32) -> Result<Room> {
         self.enter(key, kind)?;
         if self.entries.last().is_some_and(|before| before.range.max() >= range.min()) {
             return Err(Error::unfit("blocks of a key must ascend in time"));
@@ -127,6 +120,25 @@ impl<'a> Writer<'a> {
         self.to.sync().map_err(io)?;
         Ok(self.at.get() + self.index.len() as u64)
     }
+}
+
+/// Replaces `out` by a block of the points `range`, its checksum in front. Returns its length.
+///
+/// # Errors
+/// `Unfit` when the encoding refuses a value or the block is longer than 4 GiB.
+pub(crate) fn put_block(
+    column: &Column,
+    range: std::ops::Range<usize>,
+    flavor: Flavor,
+    out: &mut Vec<u8>,
+) -> Result<u32> {
+    out.clear();
+    out.extend_from_slice(&[0; CRC_LEN]);
+    block::encode(column, range, flavor, out)?;
+    if let Some((crc, body)) = out.split_first_chunk_mut::<CRC_LEN>() {
+        *crc = crc32fast::hash(body).to_be_bytes();
+    }
+    u32::try_from(out.len()).map_err(|_| Error::unfit("a block is longer than 4 GiB"))
 }
 
 /// An error whose file the caller names.

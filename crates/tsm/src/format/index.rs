@@ -52,6 +52,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What lies behind the checksum of a block, if the checksum is right.
+    pub(crate) fn checked_body<'a>(&self, block: &'a [u8]) -> Result<&'a [u8]> {
+        match block.split_first_chunk::<CRC_LEN>() {
+            Some((stored, body)) if u32::from_be_bytes(*stored) == crc32fast::hash(body) => Ok(body),
+            Some(_) => Err(Error::corrupt("a block's checksum is wrong", self.offset)),
+            None => Err(Error::corrupt("a block is cut off", self.offset)),
+        }
+    }
+
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.range.min().to_be_bytes());
         out.extend_from_slice(&self.range.max().to_be_bytes());

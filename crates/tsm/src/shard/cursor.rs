@@ -57,8 +57,7 @@ pub(crate) fn read_key(
 pub(crate) fn live_type<'a>(set: &'a FileSet, composite: &[u8]) -> Option<(&'a TsmFile, BlockType)> {
     set.files().iter().rev().find_map(|file| {
         let key = file.find(composite)?;
-        let deleted = file.deleted(key.ordinal);
-        key.entries().find(|entry| !deletes::cover(deleted, entry.range)).map(|_| (&**file, key.kind))
+        file.live_entries(&key).next().map(|_| (&**file, key.kind))
     })
 }
 
@@ -68,9 +67,8 @@ fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Sou
     let mut kind = None;
     for (age, file) in set.files().iter().map(Arc::as_ref).enumerate() {
         let Some(key) = file.find(composite) else { continue };
-        let deleted = file.deleted(key.ordinal);
-        let live = || key.entries().filter(|entry| !deletes::cover(deleted, entry.range));
-        if live().next().is_none() {
+        let mut live = file.live_entries(&key).peekable();
+        if live.peek().is_none() {
             continue; // influxd allows another type after a delete
         }
         if *kind.get_or_insert(key.kind) != key.kind {
@@ -79,7 +77,7 @@ fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Sou
                 Error::corrupt("a key has another type than in an older file", at).in_file(file.path())
             );
         }
-        sources.extend(live().map(|entry| Source { file, key, entry, age }));
+        sources.extend(live.map(|entry| Source { file, key, entry, age }));
     }
     sources.sort_by_key(|source| (source.entry.range.min(), source.age));
     Ok((kind.unwrap_or(BlockType::Float), sources))

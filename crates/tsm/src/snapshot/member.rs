@@ -37,8 +37,8 @@ pub struct Member {
     file: Arc<TsmFile>,
     deletes: Deletes,
     damage: Arc<Damage>,
-    /// How far the check has come; gone when it is done. Chunks go on from a copy of it.
-    checker: Option<Checker>,
+    /// How far the check has come; whether it is done, the file knows. Chunks go on from a copy of it.
+    checker: Checker,
     content: Option<Arc<Content>>,
 }
 
@@ -51,10 +51,9 @@ enum Content {
 
 impl Member {
     pub(super) fn new(file: Arc<TsmFile>, deletes: Deletes, damage: Arc<Damage>) -> Self {
-        let checker = file.checked().is_none().then(Checker::default);
         let is_rewritten = deletes == Deletes::Apply && file.has_deletes();
         let content = (!is_rewritten).then(|| Arc::new(Content::AsIs));
-        Self { file, deletes, damage, checker, content }
+        Self { file, deletes, damage, checker: Checker::default(), content }
     }
 
     /// The tombstone that leaves before the file: with [`Deletes::Keep`], if there is one.
@@ -96,18 +95,13 @@ impl Member {
     }
 
     fn try_prepare(&mut self, until: Option<Instant>) -> Result<bool> {
-        if self.file.checked().is_some() {
-            self.checker = None;
-        }
-        while let Some(checker) = &mut self.checker {
+        while self.file.checked().is_none() {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(false);
             }
-            let step_end = checker.hashed().saturating_add(STEP_LEN);
-            if checker.advance(&self.file, step_end)? == self.file.size()
-                && let Some(checker) = self.checker.take()
-            {
-                checker.finish(&self.file)?;
+            let step_end = self.checker.hashed().saturating_add(STEP_LEN);
+            if self.checker.advance(&self.file, step_end)? == self.file.size() {
+                self.checker.finish(&self.file)?;
             }
         }
         if self.content.is_none() {
@@ -130,7 +124,7 @@ impl Member {
             file: Arc::clone(&self.file),
             damage: Arc::clone(&self.damage),
             content: self.content.clone().unwrap_or_else(|| Arc::new(Content::Gone)),
-            checker: self.file.checked().is_none().then(|| self.checker.clone().unwrap_or_default()),
+            checker: self.checker.clone(),
             piece: 0,
             at: 0,
             hasher: blake3::Hasher::new(),
@@ -163,8 +157,8 @@ pub struct Chunks {
     file: Arc<TsmFile>,
     damage: Arc<Damage>,
     content: Arc<Content>,
-    /// Of a file that leaves as it is and was not checked before.
-    checker: Option<Checker>,
+    /// Of a file that leaves as it is, until it is checked.
+    checker: Checker,
     piece: usize,
     /// Bytes handed out: of the file, or of the current piece.
     at: u64,
@@ -190,12 +184,12 @@ impl Chunks {
     /// Checks at least up to `to`; the last part leaves only when the whole file was found sound.
     fn sound_until(&mut self, to: u64) -> Result<u64> {
         let size = self.file.size();
-        let Some(checker) = &mut self.checker else { return Ok(size) };
-        let sound = checker.advance(&self.file, to)?;
-        if sound == size
-            && let Some(checker) = self.checker.take()
-        {
-            checker.finish(&self.file)?;
+        if self.file.checked().is_some() {
+            return Ok(size);
+        }
+        let sound = self.checker.advance(&self.file, to)?;
+        if sound == size {
+            self.checker.finish(&self.file)?;
         }
         Ok(sound)
     }

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::file::check::Digest;
 use crate::file::deletes;
 use crate::file::reader::TsmFile;
-use crate::format::block::{self, Flavor};
+use crate::file::writer;
+use crate::format::block::Flavor;
 use crate::format::column::Column;
-use crate::format::index::{self, CRC_LEN, Entry, HEADER, HEADER_LEN, Key};
+use crate::format::index::{self, Entry, HEADER, HEADER_LEN, Key};
 use crate::units::{Offset, TimeRange};
 
 /// What a rewritten file consists of, in order.
@@ -101,12 +102,10 @@ impl<'a> Planner<'a> {
 
     fn key(&mut self, key: &Key<'_>) -> Result<()> {
         let deleted = self.file.deleted(key.ordinal);
-        for entry in key.entries().filter(|entry| !deletes::cover(deleted, entry.range)) {
+        for entry in self.file.live_entries(key) {
             if !deletes::touch(deleted, entry.range) {
                 self.copy(&entry);
-            } else if let Some((range, bytes)) = self.cutter.cut(self.file, key, &entry)? {
-                let size =
-                    u32::try_from(bytes.len()).map_err(|_| Error::unfit("a block is longer than 4 GiB"))?;
+            } else if let Some((range, size)) = self.cutter.cut(self.file, key, &entry)? {
                 self.pieces.push(Piece::Cut { ordinal: key.ordinal, entry, size });
                 self.enter(range, size);
             }
@@ -165,8 +164,8 @@ impl Default for Cutter {
 }
 
 impl Cutter {
-    /// What is left of a block: its times, and checksum with encoding. `None` if nothing is.
-    fn cut(&mut self, file: &TsmFile, key: &Key<'_>, entry: &Entry) -> Result<Option<(TimeRange, &[u8])>> {
+    /// Puts what is left of a block into `out`, its checksum in front; its times and length. `None` if nothing is.
+    fn cut(&mut self, file: &TsmFile, key: &Key<'_>, entry: &Entry) -> Result<Option<(TimeRange, u32)>> {
         file.read_block(key, entry, &mut self.block)?;
         self.kept.reset(key.kind);
         deletes::copy_undeleted(&self.block, file.deleted(key.ordinal), &mut self.kept);
@@ -174,13 +173,8 @@ impl Cutter {
             return Ok(None);
         };
         let range = TimeRange::new(*min, *max)?;
-        self.out.clear();
-        self.out.extend_from_slice(&[0; CRC_LEN]);
-        block::encode(&self.kept, 0..self.kept.len(), Flavor::Batch, &mut self.out)?;
-        if let Some((crc, body)) = self.out.split_first_chunk_mut::<CRC_LEN>() {
-            *crc = crc32fast::hash(body).to_be_bytes();
-        }
-        Ok(Some((range, &self.out)))
+        let size = writer::put_block(&self.kept, 0..self.kept.len(), Flavor::Batch, &mut self.out)?;
+        Ok(Some((range, size)))
     }
 }
 
@@ -189,7 +183,7 @@ fn cut_again(file: &TsmFile, ordinal: u32, entry: &Entry, size: u32) -> Result<B
     let key = file.key(ordinal).ok_or_else(changed)?;
     let mut cutter = Cutter::default();
     match cutter.cut(file, &key, entry)? {
-        Some((_, bytes)) if bytes.len() == size as usize => Ok(Bytes::copy_from_slice(bytes)),
+        Some((_, again)) if again == size => Ok(Bytes::from(cutter.out)),
         _ => Err(changed()),
     }
 }
