@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use icecore_benches::{FLEET_BUCKET, FLEET_VALUES};
 use icecore_disk::RealDisk;
 use icecore_testkit::fixtures;
-use icecore_tsm::{Access, Error, Shard, ShardDir, Snapshot};
+use icecore_tsm::{Access, Shard, ShardDir, Snapshot};
 use tempfile::TempDir;
 
 fn shard_dir(dir: &TempDir, bucket: &str) -> ShardDir {
@@ -22,7 +22,7 @@ fn open(dir: &ShardDir) -> Shard {
 fn scan(snapshot: &Snapshot) -> u64 {
     let mut count = 0;
     snapshot
-        .keys::<Error>(|key, _| {
+        .keys(|key, _| {
             snapshot.read(key, |column| {
                 count += column.len() as u64;
                 Ok(())

@@ -119,6 +119,16 @@ impl Database {
         self.shard(id)?.shard.snapshot().map_err(|source| Error::Shard { id, source })
     }
 
+    /// Checks the index of every TSM file that was not used yet, and logs what is damaged; the shard's snapshots are
+    /// refused from then on. Opening leaves that out, because it takes O(keys).
+    pub fn check_indexes(&self) {
+        for opened in self.shards.values() {
+            let known = opened.shard.damage().len();
+            opened.shard.check_indexes();
+            report_damage(opened, known);
+        }
+    }
+
     /// A copy of the key-value store of one moment.
     ///
     /// # Errors
@@ -257,12 +267,18 @@ fn lock(disk: &dyn Disk, path: PathBuf, mode: LockMode) -> Result<Box<dyn Lock>,
     })
 }
 
+/// Logs the damage of a shard but for the first `known`, which were logged before.
+fn report_damage(opened: &OpenShard, known: usize) {
+    let OpenShard { id, bucket, shard, .. } = opened;
+    for damage in shard.damage().iter().skip(known) {
+        tracing::error!(shard = %id, %bucket, "{damage}; backups of this shard are refused");
+    }
+}
+
 /// Logs what opening a shard found and did.
 fn report(opened: &OpenShard) {
     let OpenShard { id, bucket, shard, .. } = opened;
-    for damage in shard.damage() {
-        tracing::error!(shard = %id, %bucket, "{damage}; backups of this shard are refused");
-    }
+    report_damage(opened, 0);
     let recovery = shard.recovery();
     if let Some(torn) = &recovery.torn {
         let (path, at, size) = (torn.path.display(), torn.at, torn.size);

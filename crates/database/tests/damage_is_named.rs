@@ -29,7 +29,7 @@ fn open(dir: &Path, mode: Mode) -> Result<Database, Error> {
     Database::open(Paths::in_dir(dir), Options::new(mode))
 }
 
-/// The shard is known to be damaged as soon as the directory is open, in both modes; the others are served; the
+/// The shard is known to be damaged as soon as the directory is open and looked over, in both modes; the others are served; the
 /// damaged file and all beside it stay as they were.
 #[track_caller]
 fn assert_named_at_start(damaged: &Damaged, what: &str) {
@@ -38,6 +38,7 @@ fn assert_named_at_start(damaged: &Damaged, what: &str) {
     let count = beside();
     for mode in [Mode::ReadOnly, Mode::ReadWrite] {
         let database = open(damaged.dir.path(), mode).unwrap();
+        database.check_indexes();
         let found: Vec<_> = database
             .shards()
             .flat_map(|shard| shard.shard.damage().into_iter().map(|damage| (shard.id, damage.to_string())))
@@ -128,7 +129,7 @@ fn a_block_that_contradicts_the_index_is_found_before_it_is_sent() {
     let file = TsmFile::open(&icecore_disk::RealDisk, &path, name).unwrap();
     let digest = file.check().unwrap();
     assert_eq!(digest, blake3::hash(&healthy));
-    let key = file.key(3).unwrap();
+    let key = file.index().unwrap().key(3).unwrap();
     let entry = key.entries().next().unwrap();
     let entry_bytes = [entry.range.min().to_be_bytes(), entry.range.max().to_be_bytes()].concat();
     let places = healthy.windows(16).enumerate().filter(|(_, window)| *window == entry_bytes);

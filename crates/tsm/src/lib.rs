@@ -38,7 +38,7 @@ pub use file::check::Digest;
 pub use file::name::{FileName, Generation, Sequence};
 pub use file::reader::{Tombstone, TsmFile};
 pub use format::column::{Bits, BlockType, Column, Strings, Values};
-pub use format::index::{Entry, Key};
+pub use format::index::{Entry, Index, Key};
 pub use format::{block, key};
 pub use shard::{Access, Recovery, Shard, ShardDir};
 pub use snapshot::listing::ListedFile;

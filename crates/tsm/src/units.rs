@@ -79,6 +79,14 @@ impl TimeRange {
         self.min <= other.min && other.max <= self.max
     }
 
+    /// The smallest range that covers both.
+    #[must_use]
+    pub const fn join(self, other: Self) -> Self {
+        let min = if other.min < self.min { other.min } else { self.min };
+        let max = if other.max > self.max { other.max } else { self.max };
+        Self { min, max }
+    }
+
     /// Whether the two share a nanosecond.
     pub const fn overlaps(self, other: Self) -> bool {
         self.min <= other.max && other.min <= self.max

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use icecore_catalog::ShardId;
-use icecore_tsm::{Column, Snapshot, key};
+use icecore_tsm::{Column, Snapshot, TimeRange, key};
 
 use crate::error::Error;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(
 ) -> Result<u64, Error> {
     let mut lines = Vec::new();
     let mut count = 0;
-    for (SeriesField { series, field }, shards) in keys(snapshots) {
+    for (SeriesField { series, field }, shards) in keys(snapshots)? {
         let composite = [&series, key::SEPARATOR, &field].concat();
         let prefix = match format {
             Format::LineProtocol => line_protocol::prefix(&series, &field),
@@ -69,15 +69,16 @@ pub(crate) fn run(
 }
 
 /// All keys in the order of the export, each with the shards that have it, by the time their values begin.
-fn keys(snapshots: &BTreeMap<ShardId, Snapshot>) -> BTreeMap<SeriesField, Vec<ShardId>> {
-    let first_time = |snapshot: &Snapshot| snapshot.files().iter().map(|file| file.range().min()).min();
-    let mut by_time: Vec<_> =
-        snapshots.iter().map(|(id, snapshot)| (first_time(snapshot), *id, snapshot)).collect();
+fn keys(snapshots: &BTreeMap<ShardId, Snapshot>) -> Result<BTreeMap<SeriesField, Vec<ShardId>>, Error> {
+    let mut by_time = Vec::with_capacity(snapshots.len());
+    for (id, snapshot) in snapshots {
+        let range = snapshot.range().map_err(|source| Error::Shard { id: *id, source })?;
+        by_time.push((range.map(TimeRange::min), *id, snapshot));
+    }
     by_time.sort_by_key(|(time, id, _)| (*time, *id));
     let mut keys: BTreeMap<SeriesField, Vec<ShardId>> = BTreeMap::new();
     for (_, id, snapshot) in by_time {
-        // The closure has no error to return, and neither has the call.
-        let Ok(()) = snapshot.keys::<std::convert::Infallible>(|composite, _| {
+        let listed = snapshot.keys(|composite, _| {
             if let Some((series, field)) = key::split(composite) {
                 keys.entry(SeriesField { series: series.to_vec(), field: field.to_vec() })
                     .or_default()
@@ -85,8 +86,9 @@ fn keys(snapshots: &BTreeMap<ShardId, Snapshot>) -> BTreeMap<SeriesField, Vec<Sh
             }
             Ok(())
         });
+        listed.map_err(|source| Error::Shard { id, source })?;
     }
-    keys
+    Ok(keys)
 }
 
 /// Replaces `lines` by the lines of a column.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::thread;
 
 use clap::Args;
 use icecore::{Database, Mode, Options, http};
@@ -58,6 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let database = Arc::new(Database::open(arguments.place.paths(), options)?);
     let runtime =
         tokio::runtime::Runtime::new().map_err(doing("the threads of the server cannot be started"))?;
+    let examined = Arc::clone(&database);
+    thread::spawn(move || examined.check_indexes());
     runtime.block_on(listen(address, &database))
 }
 

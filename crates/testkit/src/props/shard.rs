@@ -35,7 +35,7 @@ pub(super) fn names_damage(error: &Error) {
 pub(super) fn content(snapshot: &Snapshot) -> Result<Content> {
     let mut content = Content::new();
     let mut before: Option<Vec<u8>> = None;
-    snapshot.keys::<Error>(|key, kind| {
+    snapshot.keys(|key, kind| {
         assert!(before.as_deref().is_none_or(|before| before < key), "keys ascend");
         before = Some(key.to_vec());
         let mut all = Column::new(kind);

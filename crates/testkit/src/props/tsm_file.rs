@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use icecore_tsm::block::{self, Flavor};
-use icecore_tsm::{Access, BlockType, Column, Entry, FileName, Key, Result, TsmFile, Values, key};
+use icecore_tsm::{Access, BlockType, Column, Entry, FileName, Index, Key, Result, TsmFile, Values, key};
 
 use super::shard::{self, DATA};
 use crate::MemDisk;
@@ -30,7 +30,12 @@ fn open(bytes: Vec<u8>) -> Result<TsmFile> {
     let (disk, path) = (MemDisk::default(), Path::new(DATA).join(NAME));
     disk.put(&path, bytes);
     let name = FileName::parse(NAME).expect("two numbers");
-    TsmFile::open(&disk, &path, name).inspect_err(shard::names_damage)
+    let opened = TsmFile::open(&disk, &path, name);
+    opened.and_then(|file| file.index().map(drop).map(|()| file)).inspect_err(shard::names_damage)
+}
+
+fn index_of(file: &TsmFile) -> Index<'_> {
+    file.index().expect("walked when it was opened")
 }
 
 /// The bytes of a block with its checksum in front.
@@ -41,7 +46,7 @@ fn block_of<'a>(entry: &Entry, bytes: &'a [u8]) -> &'a [u8] {
 
 fn mend(file: &TsmFile, bytes: &[u8]) -> Vec<u8> {
     let mut mended = bytes.to_vec();
-    for entry in file.keys().flat_map(|key| key.entries()) {
+    for entry in index_of(file).keys().flat_map(|key| key.entries()) {
         let crc = crc32fast::hash(block_of(&entry, &mended).get(4..).expect("longer than a checksum"));
         let start = usize::try_from(entry.offset.get()).expect("a position in memory");
         mended.get_mut(start..start + 4).expect("inside the file").copy_from_slice(&crc.to_be_bytes());
@@ -51,7 +56,7 @@ fn mend(file: &TsmFile, bytes: &[u8]) -> Vec<u8> {
 
 fn consistent(file: &TsmFile, bytes: &[u8]) {
     index_agrees(file, bytes);
-    let claimed = file.keys().flat_map(|key| key.entries()).map(|entry| {
+    let claimed = index_of(file).keys().flat_map(|key| key.entries()).map(|entry| {
         let body = block_of(&entry, bytes).get(4..).unwrap_or_default();
         block::count(body, entry.offset).unwrap_or(0)
     });
@@ -60,7 +65,7 @@ fn consistent(file: &TsmFile, bytes: &[u8]) {
     }
     let mut all_read = true;
     let mut column = Column::new(BlockType::Float);
-    for key in file.keys() {
+    for key in index_of(file).keys() {
         for entry in key.entries() {
             match file.read_block(&key, &entry, &mut column) {
                 Ok(()) => block_agrees(&key, &entry, block_of(&entry, bytes), &column),
@@ -83,22 +88,26 @@ fn consistent(file: &TsmFile, bytes: &[u8]) {
 
 fn index_agrees(file: &TsmFile, bytes: &[u8]) {
     assert_eq!(file.size(), bytes.len() as u64);
-    assert_eq!(file.keys().count(), file.key_count());
+    let index = index_of(file);
+    assert_eq!(index.keys().count(), index.len());
     let mut before: Option<Key<'_>> = None;
-    for (ordinal, key) in (0u32..).zip(file.keys()) {
+    for (ordinal, key) in (0u32..).zip(index.keys()) {
         assert!(before.is_none_or(|before| before.key < key.key), "keys ascend");
         assert!(key::split(key.key).is_some(), "a key has a field");
         let is_it = |found: Option<Key<'_>>| {
             found.is_some_and(|found| (found.key, found.kind, found.ordinal) == (key.key, key.kind, ordinal))
         };
-        assert!(is_it(Some(key)) && is_it(file.key(ordinal)) && is_it(file.find(key.key)), "one key, found");
+        assert!(
+            is_it(Some(key)) && is_it(index.key(ordinal)) && is_it(index.find(key.key)),
+            "one key, found"
+        );
         let absent = [key.key, &[0]].concat();
         assert!(
-            file.find(&absent).is_none_or(|found| found.key == absent),
+            index.find(&absent).is_none_or(|found| found.key == absent),
             "what is found is what was sought"
         );
         let range = key.range();
-        assert!(file.range().covers(range), "the file covers its keys");
+        assert!(index.range().covers(range), "the file covers its keys");
         assert!(key.entries().all(|entry| range.covers(entry.range)), "a key covers its blocks");
         assert!(key.entries().map(|entry| entry.range.min()).is_sorted(), "blocks ascend");
         before = Some(key);
@@ -144,7 +153,7 @@ fn shard_agrees(file: &TsmFile, bytes: &[u8], all_read: bool) {
     let snapshot = opened.snapshot().expect("the file opened before");
     match shard::content(&snapshot) {
         Ok(content) => {
-            assert!(all_read && content.len() == file.key_count(), "every key has a point");
+            assert!(all_read && content.len() == index_of(file).len(), "every key has a point");
             shard::backup_holds(&snapshot, &content);
         }
         Err(error) => {

@@ -9,7 +9,7 @@ use super::reader::TsmFile;
 use crate::error::{Error, Result};
 use crate::format::block;
 use crate::format::column::BlockType;
-use crate::format::index::{CRC_LEN, Entry};
+use crate::format::index::{CRC_LEN, Entry, Place};
 
 /// BLAKE3 of a file's bytes.
 pub type Digest = blake3::Hash;
@@ -19,11 +19,11 @@ const WINDOW_LEN: u64 = 1 << 18;
 
 /// A check of one file that goes on where it stopped.
 ///
-/// Invariant: the blocks before (`ordinal`, `entry`) are checked; the bytes before `hashed` are in the hasher, and no
+/// Invariant: the blocks before (`place`, `entry`) are checked; the bytes before `hashed` are in the hasher, and no
 /// others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checker {
-    ordinal: u32,
+    place: Place,
     entry: usize,
     window: Vec<u8>,
     window_start: u64,
@@ -39,12 +39,13 @@ impl Checker {
     /// # Errors
     /// `Corrupt` at the first block that is not what it should be, `Io` where the disk refuses; both name the file.
     pub(crate) fn advance(&mut self, file: &TsmFile, to: u64) -> Result<u64> {
-        while let Some(key) = file.key(self.ordinal) {
+        let index = file.index()?;
+        while let Some((key, next)) = index.at(self.place) {
             let Some(entry) = key.entry(self.entry) else {
-                (self.ordinal, self.entry) = (self.ordinal + 1, 0);
+                (self.place, self.entry) = (next, 0);
                 continue;
             };
-            if file.is_in_file_order() && entry.offset.get() >= to {
+            if index.is_in_file_order() && entry.offset.get() >= to {
                 return Ok(entry.offset.get());
             }
             self.block(file, key.kind, &entry).map_err(|error| error.in_file(file.path()))?;

@@ -55,7 +55,7 @@ fn join(ranges: &mut Vec<TimeRange>) {
     ranges.dedup_by(|next, held| {
         let joins = next.min() <= held.max().saturating_add(1);
         if joins {
-            *held = TimeRange::new(held.min(), held.max().max(next.max())).unwrap_or(*held);
+            *held = held.join(*next);
         }
         joins
     });

@@ -1,4 +1,4 @@
-//! A TSM file, mapped: its index is checked when it is opened, a block whenever it is read.
+//! A TSM file, mapped: its index is checked before its first use, a block whenever it is read.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,9 +14,9 @@ use super::name::FileName;
 use crate::error::{Error, Result};
 use crate::format::block;
 use crate::format::column::Column;
-use crate::format::index::{CRC_LEN, Entry, Index, Key};
+use crate::format::index::{self, CRC_LEN, Entry, Index, Key, Outline};
 use crate::format::tombstone;
-use crate::units::TimeRange;
+use crate::units::{Offset, TimeRange};
 
 /// The file with the deletes of a TSM file, as it lies beside it.
 #[derive(Clone, Debug)]
@@ -35,14 +35,17 @@ pub struct TsmFile {
     map: Map,
     /// The same bytes for checks, where a bad sector must be an error (design D3).
     file: Arc<dyn ReadAt>,
-    index: Index,
+    index_start: Offset,
+    /// Made by the first use of the index.
+    outline: OnceLock<Outline>,
     deletes: Deletes,
     tombstone: Option<Tombstone>,
     checked: OnceLock<Digest>,
 }
 
 impl TsmFile {
-    /// Opens `path` and the tombstone beside it. O(keys): the whole index is walked and checked; no block is touched.
+    /// Opens `path` and the tombstone beside it. O(1): header and footer are checked, the index at its first use (see
+    /// [`index`](Self::index)); with a tombstone that is now, since its keys are looked up.
     ///
     /// # Errors
     /// `Corrupt` or `Version` names the file, the TSM file's or the tombstone's, and the offset.
@@ -70,9 +73,10 @@ impl TsmFile {
         map: Map,
         file: Arc<dyn ReadAt>,
     ) -> Result<Self> {
-        let index = Index::parse(&map).map_err(|error| error.in_file(&path))?;
-        let (deletes, checked) = (Deletes::default(), OnceLock::new());
-        Ok(Self { name, path, stat, map, file, index, deletes, tombstone: None, checked })
+        let index_start = index::index_start(&map).map_err(|error| error.in_file(&path))?;
+        let (outline, checked) = (OnceLock::new(), OnceLock::new());
+        let (deletes, tombstone) = (Deletes::default(), None);
+        Ok(Self { name, path, stat, map, file, index_start, outline, deletes, tombstone, checked })
     }
 
     fn load_deletes(&mut self, disk: &dyn Disk, path: &Path) -> Result<()> {
@@ -82,10 +86,11 @@ impl TsmFile {
             Err(error) => return Err(Error::io(error, path)),
         };
         let bytes = disk.map(path).map_err(|error| Error::io(error, path))?;
+        let index = self.index()?;
         let mut collector = Collector::default();
         let mut key_ranges = HashMap::new(); // a key may be named many times, and finding its range walks its entries
         tombstone::walk(&bytes, |key, range| {
-            let Some(key) = self.index.find(&self.map, key) else { return };
+            let Some(key) = index.find(key) else { return };
             if key_ranges.entry(key.ordinal).or_insert_with(|| key.range()).overlaps(range) {
                 collector.add(key.ordinal, range);
             }
@@ -117,19 +122,26 @@ impl TsmFile {
         self.stat.modified_ns.max(deleted_ns)
     }
 
-    /// From the first to the last time of any key, deletes not considered.
-    pub fn range(&self) -> TimeRange {
-        self.index.range()
-    }
-
     /// Length in bytes.
     pub fn size(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// The number of keys, deletes not considered.
-    pub fn key_count(&self) -> usize {
-        self.index.len()
+    /// Keys and blocks, deleted ones too. The first call walks the index and checks all of it, O(keys + blocks) without
+    /// touching a block; later ones are O(1).
+    ///
+    /// # Errors
+    /// `Corrupt` names the file and the place; nothing is remembered then.
+    pub fn index(&self) -> Result<Index<'_>> {
+        let outline = match self.outline.get() {
+            Some(outline) => outline,
+            None => {
+                let walked = Outline::walk(&self.map, self.index_start);
+                let walked = walked.map_err(|error| error.in_file(&self.path))?;
+                self.outline.get_or_init(|| walked)
+            }
+        };
+        Ok(Index::new(&self.map, outline))
     }
 
     /// Whether some delete hits a key of this file.
@@ -142,21 +154,6 @@ impl TsmFile {
         self.tombstone.as_ref()
     }
 
-    /// All keys, ascending, deleted ones too.
-    pub fn keys(&self) -> impl Iterator<Item = Key<'_>> {
-        (0..).map_while(|ordinal| self.index.key(&self.map, ordinal))
-    }
-
-    /// The key at `ordinal`, from 0; `None` behind the last.
-    pub fn key(&self, ordinal: u32) -> Option<Key<'_>> {
-        self.index.key(&self.map, ordinal)
-    }
-
-    /// Finds a composite key. O(log keys).
-    pub fn find(&self, composite: &[u8]) -> Option<Key<'_>> {
-        self.index.find(&self.map, composite)
-    }
-
     /// The deleted ranges of a key: sorted, apart from each other.
     pub(crate) fn deleted(&self, ordinal: u32) -> &[TimeRange] {
         self.deletes.of(ordinal)
@@ -166,11 +163,6 @@ impl TsmFile {
     pub(crate) fn live_entries<'a>(&'a self, key: &Key<'a>) -> impl Iterator<Item = Entry> + use<'a> {
         let deleted = self.deleted(key.ordinal);
         key.entries().filter(move |entry| !deletes::cover(deleted, entry.range))
-    }
-
-    /// Whether the blocks lie in the order of the index.
-    pub(crate) fn is_in_file_order(&self) -> bool {
-        self.index.is_in_file_order
     }
 
     pub(crate) fn file(&self) -> &dyn ReadAt {
@@ -235,7 +227,7 @@ impl fmt::Debug for TsmFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TsmFile")
             .field("path", &self.path)
-            .field("keys", &self.index.len())
+            .field("size", &self.map.len())
             .finish_non_exhaustive()
     }
 }

@@ -53,12 +53,18 @@ pub(crate) fn read_key(
     Ok(())
 }
 
-/// The type that live points of the key have in the newest file that has any.
-pub(crate) fn live_type<'a>(set: &'a FileSet, composite: &[u8]) -> Option<(&'a TsmFile, BlockType)> {
-    set.files().iter().rev().find_map(|file| {
-        let key = file.find(composite)?;
-        file.live_entries(&key).next().map(|_| (&**file, key.kind))
-    })
+/// The newest file that has live points of the key, and the key there.
+///
+/// # Errors
+/// `Corrupt` when an index is damaged.
+pub(crate) fn live_type<'a>(set: &'a FileSet, composite: &[u8]) -> Result<Option<(&'a TsmFile, Key<'a>)>> {
+    for file in set.files().iter().rev() {
+        let Some(key) = file.index()?.find(composite) else { continue };
+        if file.live_entries(&key).next().is_some() {
+            return Ok(Some((file, key)));
+        }
+    }
+    Ok(None)
 }
 
 /// All blocks of the key that are not deleted as a whole, by first time, then age.
@@ -66,7 +72,7 @@ fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Sou
     let mut sources = Vec::new();
     let mut kind = None;
     for (age, file) in set.files().iter().map(Arc::as_ref).enumerate() {
-        let Some(key) = file.find(composite) else { continue };
+        let Some(key) = file.index()?.find(composite) else { continue };
         let mut live = file.live_entries(&key).peekable();
         if live.peek().is_none() {
             continue; // influxd allows another type after a delete

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::file::name::FileName;
 use crate::file::reader::TsmFile;
 
@@ -20,6 +21,11 @@ impl FileSet {
 
     pub(crate) fn files(&self) -> &[Arc<TsmFile>] {
         &self.files
+    }
+
+    /// What is damaged in the indexes of the files. O(keys + blocks) for those that were not used before.
+    pub(crate) fn damaged_indexes(&self) -> impl Iterator<Item = Error> {
+        self.files.iter().filter_map(|file| file.index().err())
     }
 
     /// The newest name, of the file that wins over all others.

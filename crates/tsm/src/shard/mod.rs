@@ -66,7 +66,8 @@ pub struct Recovery {
 }
 
 impl Shard {
-    /// Opens a shard and replays its log.
+    /// Opens a shard and replays its log. O(files + log) where there is no log and no tombstone: indexes are checked at
+    /// their first use, or by [`check_indexes`](Self::check_indexes).
     ///
     /// Mapped files must not be truncated by another process while the shard is open: that raises SIGBUS. Checks and
     /// compressed streams read with `pread`, where a bad sector is an error.
@@ -86,6 +87,12 @@ impl Shard {
         let damage = Damage::of(error);
         let files = ArcSwap::from_pointee(FileSet::default());
         Self { files, damage: Arc::new(damage), recovery: Recovery::default() }
+    }
+
+    /// Checks the index of every file that was not used before; [`damage`](Self::damage) then has what was found.
+    /// O(keys + blocks).
+    pub fn check_indexes(&self) {
+        self.damage.note_all(self.files.load().damaged_indexes());
     }
 
     /// Everything found to be damaged so far, when the shard was opened and by snapshots since.

@@ -32,6 +32,11 @@ pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Sh
     let mut recovery = Recovery::default();
     let set = FileSet::new(files);
     let cache = cache.freeze();
+    let has_log = log.as_ref().is_some_and(|log| !log.segments.is_empty());
+    if has_log || access != Access::ReadOnly && has_leftovers(disk, &dir.data)? {
+        // There is something to change, and a damaged shard stays as it is.
+        damage.note_all(set.damaged_indexes());
+    }
     if log.is_some() {
         damage.note_all(type_conflicts(&set, &cache));
     }
@@ -52,11 +57,20 @@ fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<icecore_disk::DirEntry>> {
     disk.list(dir).map_err(|error| Error::io(error, dir))
 }
 
-/// Removes what an interrupted write or backup left behind, as influxd does when it opens a shard.
-fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
+/// What an interrupted write or backup left behind.
+fn leftovers(disk: &dyn Disk, dir: &Path) -> Result<impl Iterator<Item = icecore_disk::DirEntry>> {
     let is_leftover =
         |entry: &icecore_disk::DirEntry| entry.name().is_some_and(|name| name.ends_with(".tmp"));
-    list(disk, dir)?.iter().filter(|entry| is_leftover(entry)).try_for_each(|entry| remove_all(disk, entry))
+    Ok(list(disk, dir)?.into_iter().filter(is_leftover))
+}
+
+fn has_leftovers(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    Ok(leftovers(disk, dir)?.next().is_some())
+}
+
+/// influxd removes them too when it opens a shard.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    leftovers(disk, dir)?.try_for_each(|entry| remove_all(disk, &entry))
 }
 
 fn remove_all(disk: &dyn Disk, entry: &icecore_disk::DirEntry) -> Result<()> {
@@ -90,12 +104,15 @@ fn open_files(disk: &dyn Disk, dir: &Path, damage: &Damage) -> Result<Vec<Arc<Ts
 }
 
 /// Keys that the log gives another type than the files have: flushed, they would be damage without the log to tell.
-fn type_conflicts<'a>(set: &'a FileSet, cache: &'a Frozen) -> impl Iterator<Item = Error> + 'a {
-    cache.types().filter_map(|(key, kind)| {
-        let (file, held) = cursor::live_type(set, key)?;
-        let at = file.find(key)?.entry(0)?.offset;
-        let what = "the log gives a key another type than this block has";
-        (held != kind).then(|| Error::corrupt(what, at).in_file(file.path()))
+fn type_conflicts(set: &FileSet, cache: &Frozen) -> impl Iterator<Item = Error> {
+    cache.types().filter_map(|(composite, kind)| match cursor::live_type(set, composite) {
+        Ok(Some((file, key))) if key.kind != kind => {
+            let at = key.entry(0).map_or(Offset::START, |entry| entry.offset);
+            let what = "the log gives a key another type than this block has";
+            Some(Error::corrupt(what, at).in_file(file.path()))
+        }
+        Ok(_) => None,
+        Err(error) => Some(error),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::format::column::{BlockType, Column};
 use crate::shard::cursor;
 use crate::shard::damage::Damage;
 use crate::shard::file_set::FileSet;
+use crate::units::TimeRange;
 
 pub use listing::Listing;
 pub use member::{Chunks, Deletes, Member};
@@ -54,27 +55,39 @@ impl Snapshot {
     /// may be among them.
     ///
     /// # Errors
-    /// What `each` returns.
-    pub fn keys<E>(
-        &self,
-        mut each: impl FnMut(&[u8], BlockType) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
-        let files = self.set.files();
-        let mut heads: BinaryHeap<Reverse<(&[u8], usize, u32)>> = BinaryHeap::new();
-        for (age, file) in files.iter().enumerate() {
-            heads.extend(file.key(0).map(|key| Reverse((key.key, age, 0))));
+    /// `Corrupt` when an index is damaged; the shard remembers it, and `each` has seen nothing. What `each` returns.
+    pub fn keys(&self, mut each: impl FnMut(&[u8], BlockType) -> Result<()>) -> Result<()> {
+        let mut lists = Vec::new();
+        for file in self.files() {
+            lists.push(file.index().map_err(|error| self.damage.note(error))?.keys());
         }
+        let mut next = |age: usize| {
+            let key = lists.get_mut(age)?.next()?;
+            Some(Reverse((key.key, age, key.kind)))
+        };
+        let mut heads: BinaryHeap<_> = (0..self.files().len()).filter_map(&mut next).collect();
         let mut before: Option<&[u8]> = None;
-        while let Some(Reverse((composite, age, ordinal))) = heads.pop() {
-            let Some(file) = files.get(age) else { break };
+        while let Some(Reverse((composite, age, kind))) = heads.pop() {
             if before != Some(composite) {
-                let Some(key) = file.key(ordinal) else { break };
-                each(composite, key.kind)?;
+                each(composite, kind)?;
                 before = Some(composite);
             }
-            heads.extend(file.key(ordinal + 1).map(|key| Reverse((key.key, age, ordinal + 1))));
+            heads.extend(next(age));
         }
         Ok(())
+    }
+
+    /// From the first to the last time of any key, deletes not considered; `None` without files.
+    ///
+    /// # Errors
+    /// `Corrupt` when an index is damaged; the shard remembers it.
+    pub fn range(&self) -> Result<Option<TimeRange>> {
+        let mut all: Option<TimeRange> = None;
+        for file in self.files() {
+            let range = file.index().map_err(|error| self.damage.note(error))?.range();
+            all = Some(all.map_or(range, |all| all.join(range)));
+        }
+        Ok(all)
     }
 
     /// Calls `each` with the points of a composite key, by time: merged from all files, one per time, deletes

@@ -43,7 +43,7 @@ impl Plan {
     /// `Corrupt` names a block that a delete touches and that cannot be decoded.
     pub(super) fn new(file: &TsmFile) -> Result<Option<Self>> {
         let mut planner = Planner::new(file);
-        for key in file.keys() {
+        for key in file.index()?.keys() {
             planner.key(&key)?;
         }
         planner.finish()
@@ -180,7 +180,7 @@ impl Cutter {
 
 fn cut_again(file: &TsmFile, ordinal: u32, entry: &Entry, size: u32) -> Result<Bytes> {
     let changed = || Error::corrupt("a block changed while it was sent", entry.offset).in_file(file.path());
-    let key = file.key(ordinal).ok_or_else(changed)?;
+    let key = file.index()?.key(ordinal).ok_or_else(changed)?;
     let mut cutter = Cutter::default();
     match cutter.cut(file, &key, entry)? {
         Some((_, again)) if again == size => Ok(Bytes::from(cutter.out)),
