@@ -1,8 +1,12 @@
 //! Blocks of 1,000 points in memory: values per second, decoded and encoded.
+//!
+//! `benches/peers/tsm1_codecs_test.go` has the same points, made by the same arithmetic, for influxd's batch codecs:
+//! change both or none. Each block's checksum stands here and there, so that either side refuses to measure other bytes
+//! than the other. Both decode whole blocks into buffers that are used again, and encode into one.
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use icecore_tsm::block::{self, Flavor};
 use icecore_tsm::{BlockType, Column, Offset, Values};
 
@@ -27,7 +31,7 @@ fn regular() -> Vec<i64> {
     (0..).step_by(10_000_000_000).take(POINTS).collect()
 }
 
-/// Every ten seconds, give or take up to a second, in milliseconds.
+/// Every ten seconds and up to a second later, in milliseconds.
 fn irregular() -> Vec<i64> {
     let jitter = noise(1).map(|bits| (bits % 1000).cast_signed() * 1_000_000);
     regular().into_iter().zip(jitter).map(|(time, jitter)| time + jitter).collect()
@@ -45,63 +49,54 @@ fn word(index: u64) -> &'static str {
     ["ok", "degraded", "connection reset by peer", "timeout while waiting for the disk"][(index % 4) as usize]
 }
 
-/// What is measured: a name, and points whose other half (times or values) costs next to nothing.
-fn columns() -> Vec<(&'static str, Column)> {
-    let messages = noise(7).map(|bits| format!("{} on host-{}", word(bits), bits >> 40));
-    let equal = || Values::Integer(vec![7; POINTS]);
-    let on = |times: Vec<i64>, values| Column { times, values };
-    vec![
-        ("times/run", on(regular(), equal())),
-        ("times/packed", on(irregular(), equal())),
-        ("integers/run", on(regular(), Values::Integer((0..).step_by(3).take(POINTS).collect()))),
-        ("integers/packed", on(regular(), Values::Integer(walk(2).take(POINTS).collect()))),
-        (
-            "integers/small",
-            on(
-                regular(),
-                Values::Integer(noise(3).map(|bits| (bits % 4).cast_signed()).take(POINTS).collect()),
-            ),
-        ),
-        (
-            "integers/raw",
-            on(regular(), Values::Integer(noise(4).map(u64::cast_signed).take(POINTS).collect())),
-        ),
-        ("floats/constant", on(regular(), Values::Float(vec![21.5; POINTS]))),
-        ("floats/random", on(regular(), Values::Float(fractions(5).take(POINTS).collect()))),
-        (
-            "floats/walk",
-            on(regular(), Values::Float(walk(6).map(|value| value as f64 / 100.0).take(POINTS).collect())),
-        ),
-        (
-            "floats/steps",
-            on(regular(), Values::Float(noise(8).map(|bits| (bits % 100) as f64).take(POINTS).collect())),
-        ),
-        (
-            "booleans",
-            on(regular(), Values::Boolean(noise(9).map(|bits| bits & 1 == 1).take(POINTS).collect())),
-        ),
-        ("strings/messages", on(regular(), Values::String(messages.take(POINTS).collect()))),
-        (
-            "strings/short",
-            on(regular(), Values::String((0..).map(|index| word(index % 2)).take(POINTS).collect())),
-        ),
-    ]
+fn integers(values: impl Iterator<Item = i64>) -> Values {
+    Values::Integer(values.take(POINTS).collect())
+}
+
+fn floats(values: impl Iterator<Item = f64>) -> Values {
+    Values::Float(values.take(POINTS).collect())
+}
+
+/// What is measured: a name, the CRC-32 of its block, and points whose other half (times or values) is a run.
+fn columns() -> Vec<(&'static str, u32, Column)> {
+    let small = noise(3).map(|bits| (bits % 4).cast_signed());
+    let steps = noise(8).map(|bits| (bits % 100) as f64);
+    let booleans = noise(9).map(|bits| bits & 1 == 1).take(POINTS);
+    let messages = noise(7).map(|bits| format!("{} on host-{}", word(bits), bits >> 40)).take(POINTS);
+    let words = (0..).map(|index| word(index % 2)).take(POINTS);
+    let lists = [
+        ("times/run", 0xe56d_302c, integers(std::iter::repeat(7))),
+        ("times/packed", 0xf872_81a4, integers(std::iter::repeat(7))),
+        ("integers/run", 0x013f_3bad, integers((0..).step_by(3))),
+        ("integers/packed", 0x17c9_006d, integers(walk(2))),
+        ("integers/small", 0x88b7_ed0a, integers(small)),
+        ("integers/raw", 0x8d76_dcd4, integers(noise(4).map(u64::cast_signed))),
+        ("floats/constant", 0x1760_1b15, floats(std::iter::repeat(21.5))),
+        ("floats/random", 0x9aaf_a17a, floats(fractions(5))),
+        ("floats/walk", 0x740f_af05, floats(walk(6).map(|value| value as f64 / 100.0))),
+        ("floats/steps", 0xa962_90c0, floats(steps)),
+        ("booleans", 0xd916_72de, Values::Boolean(booleans.collect())),
+        ("strings/messages", 0x0847_ad15, Values::String(messages.collect())),
+        ("strings/short", 0xace6_8670, Values::String(words.collect())),
+    ];
+    let times = |name| if name == "times/packed" { irregular() } else { regular() };
+    lists.map(|(name, sum, values)| (name, sum, Column { times: times(name), values })).into()
+}
+
+/// The block of a column, if it is the one that the other side measures.
+fn encoded(name: &str, sum: u32, column: &Column) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    block::encode(column, 0..POINTS, Flavor::Batch, &mut bytes).expect("a block of these points");
+    assert_eq!(crc32fast::hash(&bytes), sum, "{name}: not the points of tsm1_codecs_test.go");
+    bytes
 }
 
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Elements(POINTS as u64));
-    for (name, column) in columns() {
-        let mut bytes = Vec::new();
-        block::encode(&column, 0..POINTS, Flavor::Batch, &mut bytes).expect("a block of these points");
+    for (name, sum, column) in columns() {
+        let bytes = encoded(name, sum, &column);
         let mut out = Column::new(BlockType::Float);
-        if name.starts_with("times") {
-            let mut times = Vec::new();
-            group.bench_function(name, |bencher| {
-                bencher.iter(|| block::decode_times(black_box(&bytes), Offset::START, black_box(&mut times)));
-            });
-            continue;
-        }
         group.bench_function(name, |bencher| {
             bencher.iter(|| block::decode(black_box(&bytes), Offset::START, black_box(&mut out)));
         });
@@ -112,13 +107,13 @@ fn decode(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(POINTS as u64));
-    for (name, column) in columns() {
+    for (name, sum, column) in columns() {
+        let mut out = encoded(name, sum, &column);
         group.bench_function(name, |bencher| {
-            bencher.iter_batched_ref(
-                || Vec::with_capacity(1 << 17),
-                |out| block::encode(black_box(&column), 0..POINTS, Flavor::Batch, out),
-                BatchSize::SmallInput,
-            );
+            bencher.iter(|| {
+                out.clear();
+                block::encode(black_box(&column), 0..POINTS, Flavor::Batch, black_box(&mut out))
+            });
         });
     }
     group.finish();

@@ -29,7 +29,6 @@ pub(crate) struct Checker {
     window_start: u64,
     hashed: u64,
     hasher: blake3::Hasher,
-    times: Vec<i64>,
 }
 
 impl Checker {
@@ -74,15 +73,15 @@ impl Checker {
     fn block(&mut self, file: &TsmFile, kind: BlockType, entry: &Entry) -> Result<()> {
         let corrupt = |what| Error::corrupt(what, entry.offset);
         self.bring(file, entry)?;
-        let Self { window, window_start, times, .. } = self;
+        let Self { window, window_start, .. } = self;
         let start = usize::try_from(entry.offset.get() - *window_start).unwrap_or(usize::MAX);
         let bytes = window.get(start..).and_then(|rest| rest.get(..entry.size as usize));
         let body = entry.checked_body(bytes.ok_or_else(|| corrupt("a block is cut off"))?)?;
-        let found = block::decode_times(body, entry.offset.forward(CRC_LEN), times)?;
-        let fits = found == kind
-            && times.first() == Some(&entry.range.min())
-            && times.is_sorted()
-            && times.last().is_some_and(|last| *last <= entry.range.max());
+        let found = block::bounds(body, entry.offset.forward(CRC_LEN))?;
+        let fits = found.kind == kind
+            && found.first == entry.range.min()
+            && found.ascending
+            && found.last <= entry.range.max();
         if fits { Ok(()) } else { Err(corrupt("a block is not what the index says of it")) }
     }
 

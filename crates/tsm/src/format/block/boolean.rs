@@ -6,24 +6,32 @@
 
 use std::ops::Range;
 
-use super::GIVEN;
+use super::{GIVEN, given};
 use crate::error::Result;
 use crate::format::column::Bits;
 use crate::format::read::{Cursor, put_uvarint};
 
-/// Becomes `count` values.
-pub(super) fn decode(mut bytes: Cursor<'_>, count: usize, out: &mut Bits) -> Result<()> {
+/// Takes the byte that names the encoding.
+pub(super) fn open(bytes: &mut Cursor<'_>) -> Result<()> {
+    given(bytes, "unknown encoding of booleans")
+}
+
+/// Becomes the values at `wanted` of a list of `count`.
+pub(super) fn decode(
+    mut bytes: Cursor<'_>,
+    count: usize,
+    wanted: Range<usize>,
+    out: &mut Bits,
+) -> Result<()> {
     let start = bytes.clone();
-    if bytes.u8("a block without values")? != GIVEN {
-        return Err(start.corrupt("unknown encoding of booleans"));
-    }
+    open(&mut bytes)?;
     if bytes.uvarint("number of booleans")? != count as u64 {
         return Err(start.corrupt("as many booleans as times were expected"));
     }
     if bytes.rest().len() != count.div_ceil(8) {
         return Err(bytes.corrupt("the bits of the booleans do not fit their number"));
     }
-    out.assign_msb_first(bytes.rest(), count);
+    out.assign_msb_first(bytes.rest(), wanted);
     Ok(())
 }
 
@@ -31,7 +39,7 @@ pub(super) fn decode(mut bytes: Cursor<'_>, count: usize, out: &mut Bits) -> Res
 pub(super) fn encode(values: &Bits, range: Range<usize>, out: &mut Vec<u8>) {
     out.push(GIVEN);
     put_uvarint(out, range.len() as u64);
-    out.extend(values.msb_first(range));
+    values.put_msb_first(range, out);
 }
 
 #[cfg(test)]
@@ -40,7 +48,9 @@ mod tests {
     use crate::Offset;
 
     fn refusal(bytes: &[u8], count: usize) -> String {
-        decode(Cursor::new(bytes, Offset::new(7)), count, &mut Bits::default()).unwrap_err().to_string()
+        decode(Cursor::new(bytes, Offset::new(7)), count, 0..count, &mut Bits::default())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -52,7 +62,7 @@ mod tests {
                 let mut bytes = Vec::new();
                 encode(&list, start..end, &mut bytes);
                 let mut back: Bits = [true; 3].into_iter().collect();
-                decode(Cursor::new(&bytes, Offset::START), end - start, &mut back).unwrap();
+                decode(Cursor::new(&bytes, Offset::START), end - start, 0..end - start, &mut back).unwrap();
                 assert_eq!(back, values[start..end].iter().copied().collect());
             }
         }
@@ -72,7 +82,7 @@ mod tests {
     #[test]
     fn unused_bits_that_are_set_do_not_reach_the_column() {
         let mut list = Bits::default();
-        decode(Cursor::new(&[0x10, 3, 0xff], Offset::START), 3, &mut list).unwrap();
+        decode(Cursor::new(&[0x10, 3, 0xff], Offset::START), 3, 0..3, &mut list).unwrap();
         assert_eq!(list.as_bytes(), [7]);
     }
 

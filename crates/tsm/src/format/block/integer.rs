@@ -12,8 +12,10 @@
 //! Each value becomes its difference from the one before, the first from 0, wrapping around; zigzag puts the sign into
 //! the lowest bit. Unsigned values are taken as the signed ones of the same bits.
 
+use std::ops::Range;
+
 use super::simple8b::{self, Runs};
-use super::{Flavor, checked_count, raw_words, run};
+use super::{Flavor, checked_count, common_step, put_words, raw_words, run};
 use crate::error::Result;
 use crate::format::read::{Cursor, put_uvarint};
 
@@ -21,35 +23,65 @@ const RAW: u8 = 0x00;
 const PACKED: u8 = 0x10;
 const RUN: u8 = 0x20;
 
-/// Appends `count` values, each made from its bits by `make`.
-pub(super) fn decode<T>(
+/// The three encodings.
+pub(super) enum Form {
+    Raw,
+    Packed,
+    Run,
+}
+
+/// Takes the byte that names the encoding.
+pub(super) fn open(bytes: &mut Cursor<'_>) -> Result<Form> {
+    let start = bytes.clone();
+    match bytes.u8("a block without values")? {
+        RAW => Ok(Form::Raw),
+        PACKED => Ok(Form::Packed),
+        RUN => Ok(Form::Run),
+        _ => Err(start.corrupt("unknown encoding of integers")),
+    }
+}
+
+/// Becomes the values at `wanted` of a list of `count`, each made from its bits by `make`. What lies behind them is not
+/// looked at.
+pub(super) fn decode<T: Copy + Default>(
     mut bytes: Cursor<'_>,
     count: usize,
+    wanted: Range<usize>,
     out: &mut Vec<T>,
     make: impl Fn(u64) -> T,
 ) -> Result<()> {
     let start = bytes.clone();
     let mismatch = || start.corrupt("as many integers as times were expected");
-    match bytes.u8("a block without values")? {
-        RAW => {
+    match open(&mut bytes)? {
+        Form::Raw => {
             let words = raw_words(&bytes)?;
             if words.len() != count {
                 return Err(mismatch());
             }
             let mut add = sums(0, make);
-            out.extend(words.iter().map(|word| add(u64::from_be_bytes(*word))));
+            out.clear();
+            out.extend(words.iter().take(wanted.end).map(|word| add(u64::from_be_bytes(*word))));
+            out.drain(..wanted.start);
         }
-        PACKED => {
+        Form::Packed => {
             let first = unzigzag(bytes.u64("cut first integer")?);
             let words = raw_words(&bytes)?;
             if simple8b::count(words) + 1 != count {
                 return Err(mismatch());
             }
-            out.reserve(count);
-            out.push(make(first));
-            simple8b::decode(words, out, sums(first, make));
+            let (words, held) = match wanted.end {
+                end if end == count => (words, count - 1),
+                end => simple8b::prefix(words, end.saturating_sub(1)),
+            };
+            out.resize(1 + held, T::default());
+            if let Some((slot, others)) = out.split_first_mut() {
+                *slot = make(first);
+                simple8b::decode(words, others, sums(first, make));
+            }
+            out.truncate(wanted.end);
+            out.drain(..wanted.start);
         }
-        RUN => {
+        Form::Run => {
             let first = unzigzag(bytes.u64("cut first integer")?);
             let step = unzigzag(bytes.uvarint("step of a run of integers")?);
             let repeats = checked_count(bytes.uvarint("length of a run of integers")?, &start)?;
@@ -59,9 +91,9 @@ pub(super) fn decode<T>(
             if repeats + 1 != count {
                 return Err(mismatch());
             }
-            out.extend(run(first, step, count).map(make));
+            out.clear();
+            out.extend(run(first, step, wanted).map(make));
         }
-        _ => return Err(start.corrupt("unknown encoding of integers")),
     }
     Ok(())
 }
@@ -85,42 +117,38 @@ pub(super) fn encode<T: Copy>(
     out: &mut Vec<u8>,
 ) {
     let Some(first) = values.first().map(|first| zigzag(bits(*first))) else { return };
-    let mut summary = zigzags(values, bits);
-    let step = summary.next().unwrap_or(0);
-    let (largest, equal) = summary
-        .fold((step, true), |(largest, equal), zigzag| (largest.max(zigzag), equal & (zigzag == step)));
-    let limited = match flavor {
-        Flavor::Batch => largest,
-        Flavor::Stream => largest.max(first),
-    };
-    if values.len() > 2 && equal {
+    let make = move |before, value| bits(value).wrapping_sub(bits(before));
+    if let (3.., Some(step)) = (values.len(), common_step(values, make)) {
         out.push(RUN);
         out.extend_from_slice(&first.to_be_bytes());
-        put_uvarint(out, step);
+        put_uvarint(out, zigzag(step));
         put_uvarint(out, values.len() as u64 - 1);
-    } else if limited > simple8b::MAX {
+        return;
+    }
+    let zigzags = move |before, value| zigzag(make(before, value));
+    if passes(values, make) || flavor == Flavor::Stream && first > simple8b::MAX {
         out.push(RAW);
         out.extend_from_slice(&first.to_be_bytes());
-        zigzags(values, bits).for_each(|zigzag| out.extend_from_slice(&zigzag.to_be_bytes()));
-    } else {
-        out.push(PACKED);
-        out.extend_from_slice(&first.to_be_bytes());
-        let runs = match flavor {
-            Flavor::Batch => Runs::Ahead,
-            Flavor::Stream => {
-                Runs::Tail(zigzags(values, bits).rev().take_while(|zigzag| *zigzag == 1).count())
-            }
-        };
-        simple8b::encode(zigzags(values, bits), runs, out);
+        put_words(values, zigzags, out);
+        return;
     }
+    out.push(PACKED);
+    out.extend_from_slice(&first.to_be_bytes());
+    let runs = match flavor {
+        Flavor::Batch => Runs::Ahead,
+        Flavor::Stream => Runs::Tail(
+            values.array_windows().rev().take_while(|[before, value]| zigzags(*before, *value) == 1).count(),
+        ),
+    };
+    simple8b::encode(values, zigzags, runs, out);
 }
 
-/// The zigzag differences, without the first value's own.
-fn zigzags<T: Copy>(
-    values: &[T],
-    bits: impl Fn(T) -> u64 + Copy,
-) -> impl ExactSizeIterator<Item = u64> + DoubleEndedIterator {
-    values.array_windows().map(move |[before, value]| zigzag(bits(*value).wrapping_sub(bits(*before))))
+/// Whether the zigzag of a difference passes what simple8b can hold: those of the differences from -2^59 on and below 2^59
+/// do not.
+fn passes<T: Copy>(values: &[T], make: impl Fn(T, T) -> u64) -> bool {
+    const HALF: u64 = (simple8b::MAX >> 1) + 1;
+    let shifted = values.array_windows().map(|[before, value]| make(*before, *value).wrapping_add(HALF));
+    shifted.fold(0, |bits, shifted| bits | shifted) > simple8b::MAX
 }
 
 fn zigzag(difference: u64) -> u64 {
@@ -141,14 +169,16 @@ mod tests {
         let mut bytes = Vec::new();
         encode(values, i64::cast_unsigned, flavor, &mut bytes);
         let mut back = Vec::new();
-        decode(Cursor::new(&bytes, Offset::START), values.len(), &mut back, u64::cast_signed).unwrap();
+        let bytes_at = Cursor::new(&bytes, Offset::START);
+        decode(bytes_at, values.len(), 0..values.len(), &mut back, u64::cast_signed).unwrap();
         assert_eq!(back, values);
         bytes
     }
 
     fn refusal(bytes: &[u8], count: usize) -> String {
         let mut out: Vec<u64> = Vec::new();
-        let error = decode(Cursor::new(bytes, Offset::new(7)), count, &mut out, |bits| bits).unwrap_err();
+        let error =
+            decode(Cursor::new(bytes, Offset::new(7)), count, 0..count, &mut out, |bits| bits).unwrap_err();
         assert_eq!(out.capacity(), 0);
         error.to_string()
     }
@@ -207,7 +237,7 @@ mod tests {
             refusal(&[0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 240),
             "damaged: as many integers as times were expected at byte 7"
         );
-        let run = [0x20, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0xff, 0xff, 0xff, 7];
+        let run = [0x20, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0xff, 0xff, 0x3f];
         assert_eq!(refusal(&run, 1000), "damaged: as many integers as times were expected at byte 7");
         assert_eq!(refusal(&run[..12], 1000), "damaged: length of a run of integers at byte 19");
     }

@@ -24,8 +24,11 @@
 //! ```
 
 mod boolean;
+mod bounds;
+mod describe;
 mod float;
 mod integer;
+mod range;
 mod simple8b;
 mod string;
 mod time;
@@ -35,17 +38,21 @@ mod tests;
 
 use std::ops::Range;
 
+pub use self::bounds::{Bounds, bounds};
+pub use self::describe::{Shape, TimesEncoding, ValuesEncoding, describe};
+pub use self::range::decode_range;
 use self::time::Times;
 use crate::Offset;
 use crate::error::{Error, Result};
 use crate::format::column::{BlockType, Column, Values};
 use crate::format::read::{Cursor, put_uvarint};
 
-/// The most points of a block that is read or written here: 2^24.
+/// The most points of a block that is read or written here: 2^20.
 ///
 /// The format states no limit; influxd writes 1,000, and 10,000 when it compacts all. A few bytes can claim any number of
-/// points at equal distances, so a reader needs one.
-pub const MAX_POINTS: usize = 1 << 24;
+/// points at equal distances, so a reader needs one, and it is also what such bytes can cost: 16 MiB for times and
+/// values. A hundred times what influxd ever writes is enough.
+pub const MAX_POINTS: usize = 1 << 20;
 
 /// The first byte of floats, booleans and strings, which have one encoding each.
 const GIVEN: u8 = 0x10;
@@ -70,11 +77,9 @@ pub enum Flavor {
 /// # Errors
 /// `Corrupt`, with the place in the file, when the bytes are not a block; `out` is then empty.
 pub fn decode(block: &[u8], at: Offset, out: &mut Column) -> Result<()> {
-    let parts = Parts::split(block, at)?;
-    out.reset(parts.kind);
-    let outcome = parts.decode(out);
+    let outcome = Parts::split(block, at).and_then(|parts| parts.decode(out));
     if outcome.is_err() {
-        out.reset(parts.kind);
+        out.reset(out.kind());
     }
     outcome
 }
@@ -84,10 +89,17 @@ pub fn decode(block: &[u8], at: Offset, out: &mut Column) -> Result<()> {
 /// # Errors
 /// `Corrupt`, with the place in the file, when the times are damaged; `out` is then empty.
 pub fn decode_times(block: &[u8], at: Offset, out: &mut Vec<i64>) -> Result<BlockType> {
-    out.clear();
-    let parts = Parts::split(block, at)?;
-    Times::parse(parts.times)?.decode(out);
-    Ok(parts.kind)
+    let times = Parts::split(block, at).and_then(|parts| Ok((parts.kind, Times::parse(parts.times)?)));
+    match times {
+        Ok((kind, times)) => {
+            times.decode(out);
+            Ok(kind)
+        }
+        Err(error) => {
+            out.clear();
+            Err(error)
+        }
+    }
 }
 
 /// The number of points, found without decoding them: the times say it.
@@ -183,20 +195,34 @@ impl<'a> Parts<'a> {
         Ok(Self { kind, times: Cursor::new(times, start), values: cursor })
     }
 
-    /// Values first: they compare their number with that of the times before they take memory.
     fn decode(&self, out: &mut Column) -> Result<()> {
         let times = Times::parse(self.times.clone())?;
-        let count = times.count();
-        let values = self.values.clone();
-        match &mut out.values {
-            Values::Float(list) => float::decode(values, count, list)?,
-            Values::Integer(list) => integer::decode(values, count, list, u64::cast_signed)?,
-            Values::Boolean(list) => boolean::decode(values, count, list)?,
-            Values::String(list) => string::decode(values, count, list)?,
-            Values::Unsigned(list) => integer::decode(values, count, list, |bits| bits)?,
-        }
+        // Values first: they compare their number with that of the times before they take memory.
+        self.decode_values(times.count(), 0..times.count(), &mut out.values)?;
         times.decode(&mut out.times);
         Ok(())
+    }
+
+    /// The values at `wanted`, of the `count` that the times say there are.
+    fn decode_values(&self, count: usize, wanted: Range<usize>, out: &mut Values) -> Result<()> {
+        let values = self.values.clone();
+        out.retype(self.kind);
+        match out {
+            Values::Float(list) => float::decode(values, count, wanted, list),
+            Values::Integer(list) => integer::decode(values, count, wanted, list, u64::cast_signed),
+            Values::Boolean(list) => boolean::decode(values, count, wanted, list),
+            Values::String(list) => string::decode(values, count, wanted, list),
+            Values::Unsigned(list) => integer::decode(values, count, wanted, list, |bits| bits),
+        }
+    }
+}
+
+/// Takes the byte that names the encoding, where a type has only one.
+fn given(bytes: &mut Cursor<'_>, what: &'static str) -> Result<()> {
+    let start = bytes.clone();
+    match bytes.u8("a block without values")? {
+        GIVEN => Ok(()),
+        _ => Err(start.corrupt(what)),
     }
 }
 
@@ -226,12 +252,42 @@ fn checked_count(count: u64, at: &Cursor<'_>) -> Result<usize> {
     }
 }
 
-/// `count` numbers at equal distances, wrapping around.
-fn run(first: u64, step: u64, count: usize) -> impl Iterator<Item = u64> {
-    let mut next = first;
-    (0..count).map(move |_| {
+/// The numbers at `wanted` of a list at equal distances, wrapping around.
+fn run(first: u64, step: u64, wanted: Range<usize>) -> impl Iterator<Item = u64> {
+    let mut next = first.wrapping_add(step.wrapping_mul(wanted.start as u64));
+    wanted.map(move |_| {
         let number = next;
         next = number.wrapping_add(step);
         number
     })
+}
+
+/// What `make` says of each two values that follow one another, if it is the same everywhere; 0 for a single value.
+fn common_step<T: Copy>(values: &[T], make: impl Fn(T, T) -> u64) -> Option<u64> {
+    const AT_ONCE: usize = 32;
+    let step = values.array_windows().next().map_or(0, |[before, value]| make(*before, *value));
+    let behind = values.get(1..).unwrap_or_default();
+    // Without a way out in the middle of a chunk, so that several values are compared at once.
+    let same = |before: &[T], behind: &[T]| {
+        before.iter().zip(behind).fold(0, |odd, (before, value)| odd | (make(*before, *value) ^ step)) == 0
+    };
+    values
+        .chunks(AT_ONCE)
+        .zip(behind.chunks(AT_ONCE))
+        .all(|(before, behind)| same(before, behind))
+        .then_some(step)
+}
+
+/// Appends what `make` makes of each two values that follow one another, eight bytes each.
+fn put_words<T: Copy>(values: &[T], make: impl Fn(T, T) -> u64, out: &mut Vec<u8>) {
+    const AT_ONCE: usize = 64;
+    let behind = values.get(1..).unwrap_or_default();
+    out.reserve(behind.len() * 8);
+    for (before, behind) in values.chunks(AT_ONCE).zip(behind.chunks(AT_ONCE)) {
+        let mut words = [[0; 8]; AT_ONCE];
+        for (word, (before, value)) in words.iter_mut().zip(before.iter().zip(behind)) {
+            *word = make(*before, *value).to_be_bytes();
+        }
+        out.extend_from_slice(words.get(..behind.len()).unwrap_or_default().as_flattened());
+    }
 }

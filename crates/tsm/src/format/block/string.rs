@@ -6,9 +6,10 @@
 //! | 10 | one raw snappy block of: | uvarint length | bytes | for each string |
 //! ```
 
+use std::cell::RefCell;
 use std::ops::Range;
 
-use super::GIVEN;
+use super::{GIVEN, given};
 use crate::error::{Error, Result};
 use crate::format::column::Strings;
 use crate::format::read::{Cursor, put_uvarint};
@@ -19,12 +20,23 @@ const EXPANSION: (usize, usize) = (64, 3);
 /// What influxd refuses to write: all strings and their lengths together stay below this.
 const PLAIN_MAX: usize = u32::MAX as usize;
 
-/// Becomes `count` strings.
-pub(super) fn decode(mut bytes: Cursor<'_>, count: usize, out: &mut Strings) -> Result<()> {
+/// Strings up to this length are copied as if all were of this length: such a copy takes neither a call nor a branch.
+const STRIDE: usize = 64;
+
+/// Takes the byte that names the encoding.
+pub(super) fn open(bytes: &mut Cursor<'_>) -> Result<()> {
+    given(bytes, "unknown encoding of strings")
+}
+
+/// Becomes the strings at `wanted` of a list of `count`. What lies behind them is decompressed, but not looked at.
+pub(super) fn decode(
+    mut bytes: Cursor<'_>,
+    count: usize,
+    wanted: Range<usize>,
+    out: &mut Strings,
+) -> Result<()> {
     let start = bytes.clone();
-    if bytes.u8("a block without values")? != GIVEN {
-        return Err(start.corrupt("unknown encoding of strings"));
-    }
+    open(&mut bytes)?;
     let packed = bytes.rest();
     let plain = snap::raw::decompress_len(packed).map_err(|_| bytes.corrupt("size of the snappy block"))?;
     if plain / EXPANSION.0 > packed.len() / EXPANSION.1 {
@@ -34,50 +46,94 @@ pub(super) fn decode(mut bytes: Cursor<'_>, count: usize, out: &mut Strings) -> 
         return Err(start.corrupt("as many strings as times were expected"));
     }
     let (ends, buffer) = out.parts_mut();
-    ends.clear();
-    buffer.clear();
+    // What is there already is not cleared first: all of it is overwritten.
     buffer.resize(plain, 0);
     snap::raw::Decoder::new().decompress(packed, buffer).map_err(|_| bytes.corrupt("snappy block"))?;
-    ends.reserve(count);
-    split(ends, buffer, count, &bytes)
-}
-
-/// Takes the lengths out of `buffer`, so that strings stand one behind the other: each moves forward over bytes that have
-/// been read already.
-fn split(ends: &mut Vec<u32>, buffer: &mut Vec<u8>, count: usize, at: &Cursor<'_>) -> Result<()> {
-    let mut read = 0;
-    let mut written = 0;
-    for _ in 0..count {
-        let Some((start, end)) = next(buffer, read) else {
-            return Err(at.corrupt("a string passes the end of its block"));
-        };
-        buffer.copy_within(start..end, written);
-        written += end - start;
-        read = end;
-        // Below the size of the snappy block, which is stated in 32 bits.
-        ends.push(u32::try_from(written).map_err(|_| at.corrupt("size of the snappy block"))?);
-    }
-    if read != buffer.len() {
-        return Err(at.corrupt("as many strings as times were expected"));
+    ends.resize(wanted.len(), 0);
+    let whole = wanted.end == count;
+    let (read, written) = split(ends, buffer, wanted.start)
+        .ok_or_else(|| bytes.corrupt("a string passes the end of its block"))?;
+    if whole && read != plain {
+        return Err(bytes.corrupt("as many strings as times were expected"));
     }
     buffer.truncate(written);
     Ok(())
 }
 
+/// Takes the lengths out of `buffer`, and the first `skipped` strings, so that the others stand one behind the other: each
+/// moves forward over bytes that have been read already. As many as there are `ends`. Gives how many bytes were read and
+/// how many of them are left, or `None` when a string passes the end.
+fn split(ends: &mut [u32], buffer: &mut [u8], skipped: usize) -> Option<(usize, usize)> {
+    let mut read = 0;
+    for _ in 0..skipped {
+        read = next(buffer, read)?.end;
+    }
+    let mut written = 0;
+    for slot in ends {
+        let string = next(buffer, read)?;
+        read = string.end;
+        let len = string.len();
+        shift(buffer, string, written);
+        written += len;
+        // The size of a snappy block is stated in 32 bits, so none of its strings ends behind.
+        *slot = u32::try_from(written).ok()?;
+    }
+    Some((read, written))
+}
+
 /// Where the string lies whose length stands at `at`; `None` when it passes the end.
-fn next(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
-    let rest = buffer.get(at..)?;
-    let (prefix, len) = match rest {
-        [len @ 0..=0x7f, ..] => (1, usize::from(*len)),
-        _ => {
-            let mut cursor = Cursor::new(rest, crate::Offset::START);
-            let len = cursor.uvarint("length").ok()?;
-            (rest.len() - cursor.rest().len(), usize::try_from(len).ok()?)
-        }
+#[inline]
+fn next(buffer: &[u8], at: usize) -> Option<Range<usize>> {
+    let (start, len) = match buffer.get(at)? {
+        len @ 0..=0x7f => (at + 1, usize::from(*len)),
+        _ => long_length(buffer, at)?,
     };
-    let start = at + prefix;
     let end = start.checked_add(len)?;
-    (end <= buffer.len()).then_some((start, end))
+    (end <= buffer.len()).then_some(start..end)
+}
+
+/// A length of more than one byte, and where its string begins.
+fn long_length(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
+    let mut cursor = Cursor::new(buffer.get(at..)?, crate::Offset::START);
+    let len = cursor.uvarint("length").ok()?;
+    Some((buffer.len() - cursor.rest().len(), usize::try_from(len).ok()?))
+}
+
+/// Moves bytes forward to `to`. Bytes between their new end and their old end are left undefined.
+#[inline]
+fn shift(buffer: &mut [u8], from: Range<usize>, to: usize) {
+    // What a stride writes too much lies before the string that it was read from.
+    if from.len() <= STRIDE
+        && let Some((front, rest)) = buffer.split_at_mut_checked(from.start)
+        && let Some(place) = front.get_mut(to..).and_then(|place| place.first_chunk_mut::<STRIDE>())
+        && let Some(stride) = rest.first_chunk::<STRIDE>()
+    {
+        *place = *stride;
+        return;
+    }
+    shift_exactly(buffer, from, to);
+}
+
+/// Apart from strides: together the two would become one copy of variable length.
+#[inline(never)]
+fn shift_exactly(buffer: &mut [u8], from: Range<usize>, to: usize) {
+    buffer.copy_within(from, to);
+}
+
+/// What encoding needs besides its result, kept for the next block of the thread: snappy's table and both forms of a block,
+/// which would be cleared anew each time.
+struct Scratch {
+    encoder: snap::raw::Encoder,
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+/// Buffers above this are given back after the block that needed them.
+const KEPT_MAX: usize = 1 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { encoder: snap::raw::Encoder::new(), plain: Vec::new(), packed: Vec::new() });
 }
 
 /// Appends the strings `range`, or nothing when they are too large together.
@@ -85,40 +141,88 @@ fn next(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
 /// # Errors
 /// `Unfit` when strings and lengths reach 4 GiB.
 pub(super) fn encode(values: &Strings, range: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
-    let refused = || Error::unfit("the strings of a block reach 4 GiB");
-    let start = out.len();
-    out.push(GIVEN);
-    let plain_start = out.len();
-    // Uncompressed first, at the place where the compressed bytes will be: the buffer serves twice.
-    for index in range {
-        let string = values.get(index).unwrap_or_default();
-        put_uvarint(out, string.len() as u64);
-        out.extend_from_slice(string);
+    SCRATCH.with_borrow_mut(|scratch| {
+        let outcome = scratch.encode(values, range, out);
+        for buffer in [&mut scratch.plain, &mut scratch.packed] {
+            if buffer.len() > KEPT_MAX {
+                *buffer = Vec::new();
+            }
+        }
+        outcome
+    })
+}
+
+impl Scratch {
+    fn encode(&mut self, values: &Strings, range: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
+        let refused = || Error::unfit("the strings of a block reach 4 GiB");
+        let len = join(values, range, &mut self.plain);
+        let most = snap::raw::max_compress_len(len);
+        let plain =
+            self.plain.get(..len).filter(|plain| plain.len() < PLAIN_MAX && most > 0).ok_or_else(refused)?;
+        if self.packed.len() < most {
+            self.packed.resize(most, 0);
+        }
+        let len = self.encoder.compress(plain, &mut self.packed).map_err(|_| refused())?;
+        out.push(GIVEN);
+        out.extend_from_slice(self.packed.get(..len).unwrap_or_default());
+        Ok(())
     }
-    let plain_end = out.len();
-    let most = snap::raw::max_compress_len(plain_end - plain_start);
-    if plain_end - plain_start >= PLAIN_MAX || most == 0 {
-        out.truncate(start);
-        return Err(refused());
+}
+
+/// The most bytes that the length of a string takes.
+const LENGTH_MAX: usize = 5;
+
+/// Writes lengths and strings to the front of `plain`, and says how many bytes that are.
+fn join(values: &Strings, range: Range<usize>, plain: &mut Vec<u8>) -> usize {
+    let ends = values.ends().get(range.clone()).unwrap_or_default();
+    let before = range.start.checked_sub(1).and_then(|before| values.ends().get(before));
+    let mut start = before.map_or(0, |end| *end as usize);
+    let all = ends.last().map_or(0, |end| *end as usize) - start;
+    let most = all + ends.len() * LENGTH_MAX + STRIDE;
+    if plain.len() < most {
+        plain.resize(most, 0);
     }
-    out.resize(plain_end + most, 0);
-    let outcome = match out
-        .get_mut(plain_start..)
-        .and_then(|tail| tail.split_at_mut_checked(plain_end - plain_start))
-    {
-        Some((plain, packed)) => snap::raw::Encoder::new().compress(plain, packed).map_err(|_| refused()),
-        None => Err(refused()),
+    let mut place = plain.as_mut_slice();
+    for end in ends {
+        let end = *end as usize;
+        place = put_length(place, end - start);
+        place = put(place, values.as_bytes(), start..end);
+        start = end;
+    }
+    let left = place.len();
+    plain.len() - left
+}
+
+/// Writes the length of a string. What remains of the place.
+#[inline]
+fn put_length(place: &mut [u8], len: usize) -> &mut [u8] {
+    let Ok(short @ 0..=0x7f) = u8::try_from(len) else {
+        let mut bytes = Vec::with_capacity(LENGTH_MAX);
+        put_uvarint(&mut bytes, len as u64);
+        return put(place, &bytes, 0..bytes.len());
     };
-    match outcome {
-        Ok(len) => {
-            out.copy_within(plain_end..plain_end + len, plain_start);
-            out.truncate(plain_start + len);
-            Ok(())
-        }
-        Err(error) => {
-            out.truncate(start);
-            Err(error)
-        }
+    let Some((first, rest)) = place.split_first_mut() else { return Default::default() };
+    *first = short;
+    rest
+}
+
+/// Writes a string, and up to a stride too much. What remains of the place behind the string.
+#[inline]
+fn put<'a>(place: &'a mut [u8], bytes: &[u8], string: Range<usize>) -> &'a mut [u8] {
+    let len = string.len();
+    let stride = bytes.get(string.start..).and_then(|bytes| bytes.first_chunk::<STRIDE>());
+    match (len, stride, place.first_chunk_mut::<STRIDE>()) {
+        (..=STRIDE, Some(stride), Some(place)) => *place = *stride,
+        _ => put_exactly(place, bytes, string),
+    }
+    place.get_mut(len..).unwrap_or_default()
+}
+
+/// Apart from strides: together the two would become one copy of variable length.
+#[inline(never)]
+fn put_exactly(place: &mut [u8], bytes: &[u8], string: Range<usize>) {
+    if let (Some(place), Some(string)) = (place.get_mut(..string.len()), bytes.get(string)) {
+        place.copy_from_slice(string);
     }
 }
 
@@ -133,7 +237,7 @@ mod tests {
         encode(&list, 0..strings.len(), &mut bytes).unwrap();
         assert_eq!(bytes.remove(0), 0xee);
         let mut back: Strings = [b"old"].iter().collect();
-        decode(Cursor::new(&bytes, Offset::START), strings.len(), &mut back).unwrap();
+        decode(Cursor::new(&bytes, Offset::START), strings.len(), 0..strings.len(), &mut back).unwrap();
         assert_eq!(back, list);
         bytes
     }
@@ -146,7 +250,9 @@ mod tests {
     }
 
     fn refusal(bytes: &[u8], count: usize) -> String {
-        decode(Cursor::new(bytes, Offset::new(7)), count, &mut Strings::default()).unwrap_err().to_string()
+        decode(Cursor::new(bytes, Offset::new(7)), count, 0..count, &mut Strings::default())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -204,7 +310,7 @@ mod tests {
     fn a_size_that_the_bytes_cannot_give_is_refused_before_memory_is_taken() {
         let mut out = Strings::default();
         let bytes = [0x10, 0xff, 0xff, 0xff, 0xff, 0x0f, 0xfe, 1, 0];
-        let error = decode(Cursor::new(&bytes, Offset::START), 1, &mut out).unwrap_err();
+        let error = decode(Cursor::new(&bytes, Offset::START), 1, 0..1, &mut out).unwrap_err();
         assert_eq!(error.to_string(), "damaged: a snappy block larger than its bytes can give at byte 1");
         assert_eq!(out.parts_mut().1.capacity(), 0);
         written(&[&[b'x'; 10_000]]);

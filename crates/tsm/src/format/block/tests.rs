@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::column::{Bits, Strings};
+use crate::{ErrorKind, TimeRange};
 
 /// One block of a file, as its index finds it.
 struct Found {
@@ -83,6 +84,10 @@ impl Tally {
         assert_eq!(decode_times(&found.bytes, at, &mut times).unwrap(), column.kind());
         assert_eq!(times, column.times);
         assert_eq!(count(&found.bytes, at).unwrap(), column.len());
+        let bounds = bounds(&found.bytes, at).unwrap();
+        assert_eq!((bounds.first, bounds.last, bounds.ascending), (found.min, found.max, true));
+        let shape = describe(&found.bytes, at).unwrap();
+        assert_eq!((shape.kind.code(), shape.count), (found.kind, column.len()));
         assert_eq!(kind(&found.bytes, at).unwrap().code(), found.kind);
         assert_eq!(column.values.len(), column.len());
         assert_eq!((column.times.first(), column.times.last()), (Some(&found.min), Some(&found.max)));
@@ -155,8 +160,11 @@ fn float_bits() -> impl Strategy<Value = u64> {
         Just(0u64),
         Just(1 << 63),
         0..1000u64,
-        Just(f64::INFINITY.to_bits()),
-        Just(f64::MAX.to_bits()),
+        (0..5usize).prop_map(|index| {
+            [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE][index].to_bits()
+        }),
+        // Subnormals of either sign.
+        (1..1u64 << 52, any::<bool>()).prop_map(|(bits, negative)| bits | u64::from(negative) << 63),
         (0..64u32, any::<bool>()).prop_map(|(shift, one)| 1 << shift | u64::from(one)),
     ]
     .prop_filter("NaN cannot be written", |bits| !f64::from_bits(*bits).is_nan())
@@ -255,6 +263,54 @@ proptest! {
     }
 
     #[test]
+    fn a_range_of_times_gives_what_decoding_all_and_a_filter_give(
+        column in columns(), batch in any::<bool>(), cut in any::<(u16, u16)>(), off in (-1..2i64, -1..2i64), ends in any::<(u8, i64)>()
+    ) {
+        let mut bytes = Vec::new();
+        encode(&column, 0..column.len(), if batch { Flavor::Batch } else { Flavor::Stream }, &mut bytes).unwrap();
+        // Mostly next to times of the column, now and then anywhere or open.
+        let time = |cut: u16, off: i64| column.times[usize::from(cut) % column.len()].saturating_add(off);
+        let (mut a, mut b) = (time(cut.0, off.0), time(cut.1, off.1));
+        match ends.0 % 8 {
+            0 => a = i64::MIN,
+            1 => b = i64::MAX,
+            2 => b = ends.1,
+            3 => (a, b) = (i64::MIN, i64::MAX),
+            _ => {}
+        }
+        let range = TimeRange::new(a.min(b), a.max(b)).unwrap();
+        let mut expected = Column::new(column.kind());
+        for (index, time) in column.times.iter().enumerate() {
+            if range.contains(*time) {
+                expected.extend_from(&column, index..index + 1);
+            }
+        }
+        let mut part = Column { times: vec![7; 9], values: Values::Float(vec![7.0; 9]) };
+        decode_range(&bytes, Offset::START, range, &mut part).unwrap();
+        prop_assert!(same(&part, &expected));
+        // Into what the first round left, as a reader does.
+        decode_range(&bytes, Offset::START, range, &mut part).unwrap();
+        prop_assert!(same(&part, &expected));
+    }
+
+    #[test]
+    fn a_nan_is_refused_wherever_it_stands(bits in vec(float_bits(), 1..300), at in any::<u16>(), payload in any::<u64>(), batch in any::<bool>()) {
+        let mut values: Vec<f64> = bits.into_iter().map(f64::from_bits).collect();
+        let at = usize::from(at) % values.len();
+        let nan = f64::from_bits(payload | 0x7ff0_0000_0000_0001);
+        values[at] = nan;
+        let column = Column { times: (0..).take(values.len()).collect(), values: Values::Float(values) };
+        let flavor = if batch { Flavor::Batch } else { Flavor::Stream };
+        let mut out = vec![9];
+        let error = encode(&column, 0..column.len(), flavor, &mut out).unwrap_err();
+        prop_assert!(matches!(error.kind(), ErrorKind::Unfit(_)));
+        prop_assert_eq!(&out, &[9]);
+        if at > 0 {
+            encode(&column, 0..at, flavor, &mut out).unwrap();
+        }
+    }
+
+    #[test]
     fn damaged_blocks_decode_or_are_refused(column in columns(), damage in vec(any::<(u16, u8)>(), 1..4), cut in any::<u16>()) {
         let mut bytes = Vec::new();
         encode(&column, 0..column.len(), Flavor::Batch, &mut bytes).unwrap();
@@ -300,11 +356,31 @@ fn holds_or_is_refused(bytes: &[u8]) {
     let mut times = Vec::new();
     let times_fine = decode_times(bytes, Offset::START, &mut times).is_ok();
     assert_eq!(count(bytes, Offset::START).is_ok(), times_fine);
+    let bounds = bounds(bytes, Offset::START);
+    assert_eq!(bounds.is_ok(), times_fine);
+    if let Ok(bounds) = bounds {
+        assert_eq!((times.first(), times.last()), (Some(&bounds.first), Some(&bounds.last)));
+        assert_eq!((bounds.count, bounds.ascending), (times.len(), times.is_sorted()));
+    }
+    for range in [TimeRange::ALL, TimeRange::new(0, i64::MAX).unwrap(), TimeRange::new(1, 5).unwrap()] {
+        let mut part = Column::new(BlockType::Boolean);
+        let outcome = decode_range(bytes, Offset::START, range, &mut part);
+        assert_eq!(part.len(), part.values.len());
+        assert!(outcome.is_ok() || part.is_empty());
+        let Ok(()) = decode(bytes, Offset::START, &mut column) else { continue };
+        outcome.unwrap();
+        let inside = (0..column.len()).filter(|index| range.contains(column.times[*index]));
+        let mut expected = Column::new(column.kind());
+        inside.for_each(|index| expected.extend_from(&column, index..index + 1));
+        assert!(same(&part, &expected));
+    }
     let Ok(()) = decode(bytes, Offset::START, &mut column) else {
         assert!(column.is_empty() && column.values.is_empty());
         return;
     };
     assert!(times_fine && !column.is_empty());
+    let shape = describe(bytes, Offset::START).unwrap();
+    assert_eq!((shape.kind, shape.count), (column.kind(), column.len()));
     assert_eq!(column.len(), column.values.len());
     assert_eq!(column.times, times);
     let mut again = Vec::new();

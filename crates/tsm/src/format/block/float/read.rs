@@ -1,0 +1,226 @@
+//! Bits into floats.
+
+use std::ops::Range;
+
+use super::{MARKER, open};
+use crate::error::{Error, Result};
+use crate::format::read::Cursor;
+
+/// The most significant bits that lie in eight bytes together with the two bits before them, wherever in its byte the first
+/// of all is; and the most that together with those two are a word.
+const NARROW: u32 = 64 - 7 - 2;
+const WIDE: u32 = 64 - 2;
+
+/// Bytes that one value may reach into: it begins in the first of them and takes at most 2 + 11 + 64 bits.
+const REACH: usize = 16;
+
+/// Becomes the values at `wanted` of a list of `count`. What lies behind them is not looked at.
+pub(in super::super) fn decode(
+    mut bytes: Cursor<'_>,
+    count: usize,
+    wanted: Range<usize>,
+    out: &mut Vec<f64>,
+) -> Result<()> {
+    let start = bytes.clone();
+    open(&mut bytes)?;
+    let first = bytes.u64("cut first float")?;
+    let stream = bytes.rest();
+    let mismatch = || start.corrupt("as many floats as times were expected");
+    // Each value behind the first takes at least a bit, so this bounds the memory by the bytes at hand.
+    if first == MARKER || count.div_ceil(8) > stream.len() {
+        return Err(mismatch());
+    }
+    out.resize(wanted.end, 0.0);
+    let Some((slot, others)) = out.split_first_mut() else { return Err(mismatch()) };
+    *slot = f64::from_bits(first);
+    let cut = || bytes.corrupt("floats without their end marker");
+    let corrupt = |what, position: usize| Error::corrupt(what, bytes.at().forward(position / 8));
+    match read(stream, first, others) {
+        End::Marker { position, missing } => {
+            let used = position.div_ceil(8);
+            if used > stream.len() {
+                return Err(cut());
+            }
+            if missing > 0 || wanted.end < count {
+                return Err(mismatch());
+            }
+            if used < stream.len() {
+                return Err(corrupt("bytes behind the end of the floats", position + 7));
+            }
+        }
+        End::Full { position } if position > stream.len() * 8 => return Err(cut()),
+        End::Full { .. } if wanted.end < count => {}
+        End::Full { .. } => return Err(mismatch()),
+        End::Cut => return Err(cut()),
+        End::Window { position } => return Err(corrupt("window of a float", position)),
+    }
+    out.drain(..wanted.start);
+    Ok(())
+}
+
+/// Why a stream was read no further. Positions are in bits from its start.
+enum End {
+    /// Behind the end marker; so many values were expected still.
+    Marker { position: usize, missing: usize },
+    /// A value more than expected, which begins here.
+    Full { position: usize },
+    /// The stream is over.
+    Cut,
+    /// The window that begins here has more than 64 bits.
+    Window { position: usize },
+}
+
+/// Fills `others` with the values behind the first.
+#[inline(never)] // Alone it keeps its state in registers.
+fn read(stream: &[u8], first: u64, others: &mut [f64]) -> End {
+    let mut slots = others;
+    let mut value = first;
+    let mut position = 0;
+    // As a reader that has seen no window takes it: all bits.
+    let mut frame = Frame::new(0, 64);
+    let mut tail;
+    loop {
+        if frame.significant <= NARROW {
+            slots = read_within::<8>(stream, &frame, &mut position, &mut value, slots);
+        } else if frame.significant <= WIDE {
+            slots = read_within::<9>(stream, &frame, &mut position, &mut value, slots);
+        }
+        let byte = position / 8;
+        let window = match stream.get(byte..byte + REACH).and_then(|window| window.first_chunk::<REACH>()) {
+            Some(window) => window,
+            None => {
+                tail = padded(stream, byte);
+                match &tail {
+                    Some(window) => window,
+                    None => return End::Cut,
+                }
+            }
+        };
+        let skip = low_bits(position);
+        // The next 57 bits at least; zeros behind them.
+        let ahead = word::<0>(window) << skip;
+        if ahead >> 63 == 0 {
+            let equal = ahead.leading_zeros().min(64 - skip) as usize;
+            let (filled, rest) = slots.split_at_mut(equal.min(slots.len()));
+            if filled.is_empty() {
+                return End::Full { position };
+            }
+            position += filled.len();
+            filled.fill(f64::from_bits(value));
+            slots = rest;
+            continue;
+        }
+        let (mut bits, prefix) = if ahead << 1 >> 63 == 0 {
+            (ahead << 2, 2)
+        } else {
+            let leading = field::<5>(ahead, 57);
+            let length = field::<6>(ahead, 51);
+            let significant = if length == 0 { 64 } else { length };
+            if leading + significant > 64 {
+                return End::Window { position };
+            }
+            frame = Frame::new(leading, significant);
+            (ahead << 13, 13)
+        };
+        if frame.significant + prefix > 57 {
+            // What `ahead` does not reach.
+            bits |= word::<8>(window) >> (64 - skip - prefix);
+        }
+        value ^= (bits & frame.mask) >> frame.leading;
+        if value == MARKER {
+            position += (prefix + frame.significant) as usize;
+            return End::Marker { position, missing: slots.len() };
+        }
+        let Some((slot, rest)) = slots.split_first_mut() else { return End::Full { position } };
+        position += (prefix + frame.significant) as usize;
+        *slot = f64::from_bits(value);
+        slots = rest;
+    }
+}
+
+/// Reads on as long as values have the window of the one before, which most do. Gives the places that are left; what comes
+/// next is something else, or the end of places or of the stream.
+///
+/// All bits of such a value lie in `BYTES`, eight or nine. They are turned so that the significant ones stand where they
+/// belong; a mask takes them, and another the two bits before them.
+#[inline(always)]
+fn read_within<'a, const BYTES: usize>(
+    stream: &[u8],
+    frame: &Frame,
+    position: &mut usize,
+    value: &mut u64,
+    slots: &'a mut [f64],
+) -> &'a mut [f64] {
+    let turn = 66 - frame.leading;
+    let (prefix, same) = ((0b11u64 << 62).rotate_left(turn), (0b10u64 << 62).rotate_left(turn));
+    let significant = frame.mask >> frame.leading;
+    let step = 2 + frame.significant as usize;
+    let (mut at, mut before) = (*position, *value);
+    let mut filled = 0;
+    for slot in slots.iter_mut() {
+        let byte = at / 8;
+        let Some(bytes) = stream.get(byte..byte + BYTES) else { break };
+        let Some((word, more)) = bytes.split_first_chunk() else { break };
+        let skip = low_bits(at);
+        let word = u64::from_be_bytes(*word);
+        let turned = match more.first() {
+            Some(more) => (word << skip | u64::from(*more) >> (8 - skip)).rotate_left(turn),
+            None => word.rotate_left(skip + turn),
+        };
+        let next = before ^ turned & significant;
+        if turned & prefix != same || next == MARKER {
+            break;
+        }
+        *slot = f64::from_bits(next);
+        filled += 1;
+        before = next;
+        at += step;
+    }
+    (*position, *value) = (at, before);
+    slots.get_mut(filled..).unwrap_or_default()
+}
+
+/// The window of a float: which of its bits the stream has.
+struct Frame {
+    /// Zeros before them; together with their number at most 64.
+    leading: u32,
+    /// Their number, 1 to 64.
+    significant: u32,
+    /// As many ones, at the upper end.
+    mask: u64,
+}
+
+impl Frame {
+    fn new(leading: u32, significant: u32) -> Self {
+        Self { leading: leading % 64, significant, mask: u64::MAX << (64 - significant) }
+    }
+}
+
+/// The last bytes of a stream with zeros behind them; `None` when there is none.
+#[cold]
+#[inline(never)]
+fn padded(stream: &[u8], byte: usize) -> Option<[u8; REACH]> {
+    let rest = stream.get(byte..).filter(|rest| !rest.is_empty())?;
+    let mut window = [0; REACH];
+    window.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    Some(window)
+}
+
+/// The eight bytes at `AT`.
+fn word<const AT: usize>(window: &[u8; REACH]) -> u64 {
+    const { assert!(AT + 8 <= REACH) };
+    window.get(AT..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// How far into its byte a position is.
+#[expect(clippy::cast_possible_truncation, reason = "below 8")]
+fn low_bits(position: usize) -> u32 {
+    (position % 8) as u32
+}
+
+/// `N` bits of `word`, the lowest of them `at` bits up.
+#[expect(clippy::cast_possible_truncation, reason = "N is small")]
+fn field<const N: u32>(word: u64, at: u32) -> u32 {
+    const { assert!(N < 32) };
+    (word >> at & ((1 << N) - 1)) as u32
+}
