@@ -104,6 +104,20 @@ pub fn exported(influxd: &Path, dir: &Path, bucket_id: &str) -> Values {
     line_protocol::parse_later_wins(&text)
 }
 
+/// What `influxd inspect verify-tsm` says of a directory: how many blocks are broken. It ends with success whatever it
+/// finds in them.
+///
+/// # Panics
+/// When it fails, as it does for a file that it cannot open.
+pub fn verified(influxd: &Path, dir: &Path) -> String {
+    let mut verify = Command::new(influxd);
+    verify.args(["inspect", "verify-tsm", "--engine-path"]).arg(dir.join("engine"));
+    let output = verify.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{}: {text}", output.status);
+    text
+}
+
 /// The influx CLI, talking to one server with one token.
 #[derive(Debug)]
 pub struct Cli {

@@ -21,4 +21,5 @@ pub mod peers;
 pub mod process;
 pub mod sql;
 pub mod tree;
+pub mod tsm;
 pub mod values;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 
 /// How many differences a failed comparison prints.
 const DIFFERENCES_MAX: usize = 5;
@@ -95,6 +95,22 @@ impl Values {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    /// All series and fields, each with its first and last time.
+    pub fn spans(&self) -> impl Iterator<Item = (&Column, i64, i64)> {
+        self.columns.iter().filter_map(|(column, points)| {
+            Some((column, *points.first_key_value()?.0, *points.last_key_value()?.0))
+        })
+    }
+
+    /// Removes what lies in the ranges that `deleted` gives for a series and field.
+    pub fn delete<R: RangeBounds<i64>>(&mut self, deleted: impl Fn(&str, &str) -> Vec<R>) {
+        for ((series, field), points) in &mut self.columns {
+            let ranges = deleted(series, field);
+            points.retain(|time_ns, _| !ranges.iter().any(|range| range.contains(time_ns)));
+        }
+        self.columns.retain(|_, points| !points.is_empty());
     }
 
     /// What lies in a range of times. Wider than `i64`: the first shard group begins before its first nanosecond.

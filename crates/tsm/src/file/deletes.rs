@@ -50,7 +50,7 @@ impl Collector {
 }
 
 /// Sorts ranges and joins those that overlap or touch.
-fn join(ranges: &mut Vec<TimeRange>) {
+pub(crate) fn join(ranges: &mut Vec<TimeRange>) {
     ranges.sort_by_key(|range| range.min());
     ranges.dedup_by(|next, held| {
         let joins = next.min() <= held.max().saturating_add(1);

@@ -4,4 +4,5 @@ pub(crate) mod check;
 pub(crate) mod deletes;
 pub(crate) mod name;
 pub(crate) mod reader;
+pub(crate) mod tombstone;
 pub(crate) mod writer;

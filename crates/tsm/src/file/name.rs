@@ -55,6 +55,21 @@ impl FileName {
     pub fn tombstone(self) -> String {
         format!("{:09}-{:09}.tombstone", self.generation.0, self.sequence.0)
     }
+
+    /// The name of the file while it is written.
+    pub(crate) fn temporary(self) -> String {
+        format!("{self}.tmp")
+    }
+
+    /// The name of the part of its index that memory does not hold while it is written.
+    pub(crate) fn index_temporary(self) -> String {
+        format!("{:09}-{:09}.idx.tmp", self.generation.0, self.sequence.0)
+    }
+
+    /// The name of its tombstone while that is written.
+    pub(crate) fn tombstone_temporary(self) -> String {
+        format!("{}.tmp", self.tombstone())
+    }
 }
 
 impl fmt::Display for FileName {

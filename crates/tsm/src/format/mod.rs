@@ -6,5 +6,5 @@ pub(crate) mod index;
 pub mod key;
 pub(crate) mod merge;
 pub(crate) mod read;
-pub(crate) mod tombstone;
+pub mod tombstone;
 pub(crate) mod wal;

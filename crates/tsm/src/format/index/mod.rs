@@ -25,7 +25,8 @@ pub(crate) const MAGIC: [u8; 4] = [0x16, 0xD1, 0x16, 0xD1];
 const VERSION: u8 = 1;
 /// Magic and version: the first block begins here.
 pub(crate) const HEADER_LEN: usize = MAGIC.len() + size_of::<u8>();
-const FOOTER_LEN: usize = size_of::<u64>();
+/// Position of the index.
+pub(crate) const FOOTER_LEN: usize = size_of::<u64>();
 /// Length of a block's checksum, which its entry's size includes.
 pub(crate) const CRC_LEN: usize = size_of::<u32>();
 
@@ -33,11 +34,12 @@ const MIN_TIME: usize = 0;
 const MAX_TIME: usize = MIN_TIME + size_of::<i64>();
 const OFFSET: usize = MAX_TIME + size_of::<i64>();
 const SIZE: usize = OFFSET + size_of::<u64>();
-const ENTRY_LEN: usize = SIZE + size_of::<u32>();
+/// Length of an index entry.
+pub(crate) const ENTRY_LEN: usize = SIZE + size_of::<u32>();
 const _: () = assert!(ENTRY_LEN == 28 && HEADER_LEN == 5, "TSM version 1");
 
-/// The most entries a key can have in one file.
-pub(crate) const ENTRIES_MAX: usize = u16::MAX as usize;
+/// What a key takes in the index beside its bytes and its entries: length, type, count.
+pub(crate) const KEY_EXTRA_LEN: usize = size_of::<u16>() + size_of::<u8>() + size_of::<u16>();
 
 /// Header of a new file.
 pub(crate) const HEADER: [u8; HEADER_LEN] = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], VERSION];
@@ -139,7 +141,7 @@ fn time(entry: &[u8; ENTRY_LEN], at: usize) -> i64 {
 /// Appends a key with its entries to an index being written.
 ///
 /// # Errors
-/// `Unfit` when the key is longer than [`key::LEN_MAX`](crate::key::LEN_MAX) or has no entry or more than [`ENTRIES_MAX`].
+/// `Unfit` when the key is longer than [`key::LEN_MAX`](crate::key::LEN_MAX) or has no entry or more than 65,535.
 pub(crate) fn put_key(out: &mut Vec<u8>, key: &[u8], kind: BlockType, entries: &[Entry]) -> Result<()> {
     let key_len = u16::try_from(key.len()).map_err(|_| Error::unfit("a key is longer than 65,535 bytes"))?;
     let count = u16::try_from(entries.len())

@@ -180,23 +180,27 @@ impl<'a> Index<'a> {
 
     /// All keys, ascending.
     pub fn keys(&self) -> impl Iterator<Item = Key<'a>> + use<'a> {
-        self.keys_from(Place::default())
+        self.keys_at(Place::default())
     }
 
     /// The key at `ordinal`, from 0; `None` behind the last.
     pub fn key(&self, ordinal: u32) -> Option<Key<'a>> {
         let behind = ordinal as usize % STRIDE;
-        self.keys_from(self.stride(ordinal as usize / STRIDE)?).nth(behind)
+        self.keys_at(self.stride(ordinal as usize / STRIDE)?).nth(behind)
     }
 
     /// Finds a composite key. O(log keys).
     pub fn find(&self, composite: &[u8]) -> Option<Key<'a>> {
-        let strides = &self.outline.strides;
+        self.keys_from(composite).next().filter(|key| key.key == composite)
+    }
+
+    /// The keys that are `composite` or follow it, ascending. O(log keys) to the first.
+    pub fn keys_from(&self, composite: &[u8]) -> impl Iterator<Item = Key<'a>> + use<'a> {
         let begins_behind = |nth: usize| {
-            let first = self.stride(nth).and_then(|place| self.keys_from(place).next());
+            let first = self.stride(nth).and_then(|place| self.keys_at(place).next());
             first.is_none_or(|key| key.key > composite)
         };
-        let (mut low, mut high) = (0, strides.len());
+        let (mut low, mut high) = (0, self.outline.strides.len());
         while low < high {
             let middle = low + (high - low) / 2;
             match begins_behind(middle) {
@@ -204,9 +208,11 @@ impl<'a> Index<'a> {
                 false => low = middle + 1,
             }
         }
-        let place = self.stride(low.checked_sub(1)?)?;
-        let mut ahead = self.keys_from(place).take(STRIDE);
-        ahead.find(|key| key.key >= composite).filter(|key| key.key == composite)
+        let mut place = self.stride(low.saturating_sub(1)).unwrap_or_default();
+        while let Some((_, next)) = self.at(place).filter(|(key, _)| key.key < composite) {
+            place = next;
+        }
+        self.keys_at(place)
     }
 
     /// The key at `place` and the place of the next; `None` behind the last.
@@ -219,7 +225,7 @@ impl<'a> Index<'a> {
         Some((key, Place { ordinal: place.ordinal + 1, position }))
     }
 
-    fn keys_from(&self, mut place: Place) -> impl Iterator<Item = Key<'a>> + use<'a> {
+    fn keys_at(&self, mut place: Place) -> impl Iterator<Item = Key<'a>> + use<'a> {
         let index = *self;
         std::iter::from_fn(move || {
             let (key, next) = index.at(place)?;
@@ -341,7 +347,10 @@ mod tests {
                 let (found, by_name) = (index.key(nth).unwrap(), index.find(name(nth).as_bytes()).unwrap());
                 assert_eq!((found.key, found.ordinal), (name(nth).as_bytes(), nth));
                 assert_eq!((by_name.ordinal, by_name.entry(0)), (nth, found.entry(0)));
-                assert!(index.find(format!("{}x", name(nth)).as_bytes()).is_none());
+                let absent = format!("{}x", name(nth));
+                assert!(index.find(absent.as_bytes()).is_none());
+                let behind: Vec<_> = index.keys_from(absent.as_bytes()).map(|key| key.ordinal).collect();
+                assert_eq!(behind, (nth + 1..count).collect::<Vec<_>>());
             }
             assert!(index.key(count).is_none() && index.find(b"a").is_none() && index.find(b"z").is_none());
         }

@@ -7,12 +7,17 @@
 //! per record | key len 4 | key n | min time i64 | max time i64 |                  big-endian, range closed
 //! ```
 //!
-//! influxd commits a file by a rename, so a cut one is damage here, also where influxd would stop quietly.
+//! influxd commits a file by a rename, so a cut one is damage here, also where influxd would stop quietly. Over a file of
+//! less than four bytes influxd writes members without the magic, and takes them for lines when it reads them again;
+//! here they are the deletes that they were meant to be.
+
+mod write;
 
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
+pub use self::write::{Member, carried};
 use super::key;
 use crate::error::{Error, Result};
 use crate::units::{Offset, TimeRange};
@@ -21,13 +26,15 @@ const V2: [u8; 4] = [0, 0, 0x15, 0x02];
 const V3: [u8; 4] = [0, 0, 0x15, 0x03];
 const V4: [u8; 4] = [0, 0, 0x15, 0x04];
 const MAGIC_LEN: usize = V4.len();
+/// How a gzip member begins: its magic and the one method there is.
+const MEMBER: [u8; 3] = [0x1f, 0x8b, 8];
 
 /// Calls `each` with every delete in the file, in order. Memory: one key, whatever the file claims.
 ///
 /// # Errors
 /// `Corrupt` with the place; inside a gzip member that is where the member begins. `each` may have seen the records
 /// before it.
-pub(crate) fn walk(file: &[u8], mut each: impl FnMut(&[u8], TimeRange)) -> Result<()> {
+pub fn walk(file: &[u8], mut each: impl FnMut(&[u8], TimeRange)) -> Result<()> {
     match file.split_first_chunk::<MAGIC_LEN>() {
         Some((&V2, mut records)) => {
             let len = records.len();
@@ -37,7 +44,8 @@ pub(crate) fn walk(file: &[u8], mut each: impl FnMut(&[u8], TimeRange)) -> Resul
             }
             Ok(())
         }
-        Some((&(V3 | V4), members)) => walk_members(members, &mut each),
+        Some((&(V3 | V4), members)) => walk_members(members, Offset::START.forward(MAGIC_LEN), &mut each),
+        _ if file.starts_with(&MEMBER) => walk_members(file, Offset::START, &mut each),
         _ => walk_lines(file, &mut each),
     }
 }
@@ -57,10 +65,10 @@ fn walk_lines(file: &[u8], each: &mut impl FnMut(&[u8], TimeRange)) -> Result<()
     Ok(())
 }
 
-fn walk_members(mut rest: &[u8], each: &mut impl FnMut(&[u8], TimeRange)) -> Result<()> {
-    let len = rest.len();
+fn walk_members(members: &[u8], start: Offset, each: &mut impl FnMut(&[u8], TimeRange)) -> Result<()> {
+    let mut rest = members;
     while !rest.is_empty() {
-        let at = Offset::START.forward(MAGIC_LEN + len - rest.len());
+        let at = start.forward(members.len() - rest.len());
         let mut member = BufReader::new(GzDecoder::new(rest));
         while !member.fill_buf().map_err(|_| damaged_member(at))?.is_empty() {
             record(&mut member, at, each)?;
@@ -149,6 +157,52 @@ mod tests {
         let border = records(&sample[..1]).len();
         let two = [&V4[..], &member(&content[..border]), &member(&content[border..])].concat();
         assert_eq!(read(&two).unwrap(), sample);
+    }
+
+    #[test]
+    fn members_without_the_magic_are_deletes_and_damaged_ones_are_damage() {
+        let member = member(&records(&sample()));
+        assert_eq!(read(&member).unwrap(), sample());
+        for len in MEMBER.len()..member.len() {
+            assert_eq!(read(&member[..len]).unwrap_err().offset(), Some(Offset::START), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn a_new_member_comes_behind_what_an_older_file_says() {
+        let sample = sample();
+        let content = records(&sample[..2]);
+        let all: Deletes = sample[..2].iter().map(|(key, _)| (key.clone(), TimeRange::ALL)).collect();
+        let v4 = [&V4[..], &member(&content)].concat();
+        let others: [(Vec<u8>, &[_]); 6] = [
+            (v4.clone(), &sample[..2]),
+            (b"cpu,host=a#!~#user\ncpu,host=b#!~#user".to_vec(), &all),
+            ([&V2[..], &content].concat(), &sample[..2]),
+            ([&V3[..], &member(&content)].concat(), &sample[..2]),
+            (member(&content), &sample[..2]),
+            (Vec::new(), &[]),
+        ];
+        for (old, before) in others {
+            let mut added = Member::new();
+            added.push(&sample[2].0, sample[2].1).unwrap();
+            let added = added.finish().unwrap();
+            let file = [&carried(&old).unwrap()[..], &added].concat();
+            assert_eq!(read(&file).unwrap(), [before, &sample[2..]].concat());
+            assert!(file.starts_with(&V4) && file.ends_with(&added));
+            // As Go writes it: no time, no level, no system.
+            assert_eq!(added[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+        }
+        assert_eq!(carried(&v4).unwrap(), v4, "as it stands");
+        assert!(carried(b"not a key").unwrap_err().is_damage());
+    }
+
+    #[test]
+    fn a_key_that_no_file_can_have_is_not_recorded() {
+        let mut member = Member::new();
+        assert!(member.push(&vec![b'k'; key::LEN_MAX + 1], TimeRange::ALL).is_err());
+        member.push(&vec![b'k'; key::LEN_MAX], TimeRange::ALL).unwrap();
+        let file = [&V4[..], &member.finish().unwrap()].concat();
+        assert_eq!(read(&file).unwrap(), [(vec![b'k'; key::LEN_MAX], TimeRange::ALL)]);
     }
 
     #[test]
