@@ -1,8 +1,11 @@
-//! One TSM file on disk: its name, reading it mapped, checking it, its deletes, writing a new one.
+//! One TSM file on disk: its name, reading it mapped, checking it, its deletes, writing a new one, finding
+//! all that is wrong with one.
 
 pub(crate) mod check;
 pub(crate) mod deletes;
 pub(crate) mod name;
 pub(crate) mod reader;
+pub mod scan;
 pub(crate) mod tombstone;
+pub mod verify;
 pub(crate) mod writer;

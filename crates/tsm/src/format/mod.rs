@@ -6,5 +6,6 @@ pub(crate) mod index;
 pub mod key;
 pub(crate) mod merge;
 pub(crate) mod read;
+pub mod series;
 pub mod tombstone;
-pub(crate) mod wal;
+pub mod wal;

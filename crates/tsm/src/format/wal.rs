@@ -1,4 +1,7 @@
-//! One entry of influxd's log.
+//! The entries of influxd's log.
+//!
+//! Invariant: an [`Entry`] that decodes has a field in every key it writes, at least one point for each, as many values
+//! as times, and no NaN.
 //!
 //! ```text
 //! frame        | type 1 | length 4 | raw snappy block of the body |                big-endian, no checksum
@@ -6,6 +9,19 @@
 //! 2 delete     | keys joined by \n |
 //! 3 range      | min time i64 | max time i64 | (key len 4 | key n) … to the end |
 //! value        | float, integer, unsigned 8 | boolean 1 | string: length 4, bytes |
+//! ```
+//!
+//! ```
+//! use icecore_tsm::wal::{Entry, frames};
+//!
+//! let segment = b"\x01\0\0\0\x1f\x1d\x70\x01\0\x06w#!~#v\0\0\0\x01\x17\x97\x9c\xfe\x36\x2a\0\0\x3f\xf0\0\0\0\0\0\0";
+//! let mut buffer = Vec::new();
+//! for frame in frames(segment) {
+//!     if let Entry::Write(groups) = frame?.decode(&mut buffer)? {
+//!         assert_eq!((&*groups[0].0, groups[0].1.len()), (&b"w#!~#v"[..], 1));
+//!     }
+//! }
+//! # Ok::<(), icecore_tsm::Error>(())
 //! ```
 
 use super::column::{BlockType, Column, Values};
@@ -23,7 +39,7 @@ const SNAPPY_MAX: (usize, usize) = (64, 3);
 
 /// An entry whose frame is complete: type and compressed body.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame<'a> {
+pub struct Frame<'a> {
     kind: u8,
     payload: &'a [u8],
     at: Offset,
@@ -31,9 +47,28 @@ pub(crate) struct Frame<'a> {
 
 /// What an entry does. The order of the points is that of the request: not sorted, times may repeat.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Entry {
+pub enum Entry {
+    /// Composite keys, each with its points; influxd keeps the last where a key is named twice.
     Write(Vec<(Vec<u8>, Column)>),
-    Delete { range: TimeRange, keys: Vec<Vec<u8>> },
+    /// Composite keys that lose their points in a range.
+    Delete {
+        /// Of all time, unless the entry says which.
+        range: TimeRange,
+        /// A log of influxd has only keys with a field; others may have any bytes.
+        keys: Vec<Vec<u8>>,
+    },
+}
+
+/// The frames of a segment, in order. Ends behind the first that cannot be read: where the next would begin is not known
+/// then.
+pub fn frames(segment: &[u8]) -> impl Iterator<Item = Result<Frame<'_>>> {
+    let mut cursor = Some(Cursor::new(segment, Offset::START));
+    std::iter::from_fn(move || {
+        let mut here = cursor.take().filter(|cursor| !cursor.is_empty())?;
+        let frame = Frame::read(&mut here);
+        cursor = frame.is_ok().then_some(here);
+        Some(frame)
+    })
 }
 
 impl<'a> Frame<'a> {
@@ -56,17 +91,28 @@ impl<'a> Frame<'a> {
         Ok(Self { kind, payload, at: at.forward(HEAD_LEN) })
     }
 
+    /// Where the compressed body begins.
+    pub fn at(&self) -> Offset {
+        self.at
+    }
+
+    /// The compressed body.
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
     /// The length of the body that the payload claims; `None` if it cannot be.
-    pub(crate) fn plain_len(&self) -> Option<usize> {
+    pub fn plain_len(&self) -> Option<usize> {
         let len = snap::raw::decompress_len(self.payload).ok().filter(|_| !self.payload.is_empty());
         len.filter(|len| *len <= self.payload.len().saturating_mul(SNAPPY_MAX.0) / SNAPPY_MAX.1)
     }
 
-    /// Decompresses and parses the body, all of it or nothing.
+    /// Decompresses and parses the body, all of it or nothing. Memory is bounded by the length of the payload; `buffer`
+    /// becomes the decompressed body.
     ///
     /// # Errors
     /// `Corrupt` with the place of the frame's payload: positions inside a compressed body mean nothing in the file.
-    pub(crate) fn decode(&self, buffer: &mut Vec<u8>) -> Result<Entry> {
+    pub fn decode(&self, buffer: &mut Vec<u8>) -> Result<Entry> {
         let corrupt = |what| Error::corrupt(what, self.at);
         let len = self.plain_len().ok_or_else(|| corrupt("the length of a compressed log entry is wrong"))?;
         buffer.clear();

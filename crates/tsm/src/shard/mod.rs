@@ -20,8 +20,8 @@ use icecore_disk::Disk;
 
 use crate::error::{Error, Result};
 use crate::file::name::FileName;
+use crate::log::influx::TornTail;
 use crate::snapshot::Snapshot;
-use crate::wal::influx::TornTail;
 use damage::Damage;
 use file_set::FileSet;
 

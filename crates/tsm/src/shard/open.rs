@@ -14,8 +14,8 @@ use crate::cache::{Cache, Frozen, flush};
 use crate::error::{Error, Result};
 use crate::file::name::{FileName, Generation, Sequence};
 use crate::file::reader::TsmFile;
+use crate::log::influx::{self, Log};
 use crate::units::Offset;
-use crate::wal::influx::{self, Log};
 
 pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Shard> {
     let damage = Damage::default();

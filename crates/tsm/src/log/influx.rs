@@ -6,6 +6,7 @@
 //! sectors reads as zeros. Everything else is damage and is named; nothing is cut off. What this cannot tell: a
 //! flipped bit in the *length* of the very last entry looks like a torn tail; it is reported as one.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use icecore_disk::{Disk, Map, Stat};
@@ -76,7 +77,11 @@ pub(crate) fn replay(disk: &dyn Disk, dir: &Path, cache: &mut Cache) -> Result<L
     Ok(log)
 }
 
-fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>> {
+/// The segments in `dir` by number, empty ones too.
+///
+/// # Errors
+/// `Corrupt` when the name of one has no number, `Io`.
+pub(crate) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>> {
     let names = match disk.list(dir) {
         Ok(names) => names,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -99,23 +104,39 @@ fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>> {
 
 /// Returns how many entries were applied, and where a torn tail begins.
 fn replay_segment(bytes: &Map, may_be_torn: bool, cache: &mut Cache) -> Result<(u64, Option<Offset>)> {
+    let mut entries = 0;
+    let torn = walk_segment(bytes, may_be_torn, |at, entry| {
+        entries += 1;
+        cache.apply(entry).map_err(|refused| Error::corrupt(refused.what(), at.start))
+    })?;
+    Ok((entries, torn))
+}
+
+/// Calls `each` with every entry of a segment and where it lies. Returns where a torn tail begins, if there is one and the
+/// segment may have it.
+///
+/// # Errors
+/// `Corrupt` with the place of the first entry that cannot be read, and what `each` says.
+pub(crate) fn walk_segment(
+    bytes: &[u8],
+    may_be_torn: bool,
+    mut each: impl FnMut(Range<Offset>, Entry) -> Result<()>,
+) -> Result<Option<Offset>> {
     let mut cursor = Cursor::new(bytes, Offset::START);
     let mut buffer = Vec::new();
-    let mut entries = 0;
     while !cursor.is_empty() {
         let start = cursor.clone();
         match Frame::read(&mut cursor).and_then(|frame| frame.decode(&mut buffer)) {
-            Ok(entry) => cache.apply(entry).map_err(|refused| Error::corrupt(refused.what(), start.at()))?,
+            Ok(entry) => each(start.at()..cursor.at(), entry)?,
             Err(_)
                 if may_be_torn && looks_unfinished(&start) && !intact_entry_behind(&start, &mut buffer) =>
             {
-                return Ok((entries, Some(start.at())));
+                return Ok(Some(start.at()));
             }
             Err(error) => return Err(error),
         }
-        entries += 1;
     }
-    Ok((entries, None))
+    Ok(None)
 }
 
 /// Whether the entry at `from` runs past the end, or a sector of it was never written.

@@ -1,0 +1,205 @@
+//! Second step of a verification: the blocks of a chunk, read ahead into one buffer and compared with the index.
+
+use icecore_disk::ReadAt;
+
+use super::Depth;
+use super::plan::{Chunk, Plan};
+use super::report::{Finding, FindingKind, Report};
+use crate::error::{Error, Result};
+use crate::file::scan::{Scan, ScannedEntry, ScannedKey};
+use crate::format::block::{self, TimesEncoding};
+use crate::format::column::{BlockType, Column};
+use crate::format::index::{CRC_LEN, Entry};
+use crate::units::{Offset, TimeRange};
+
+/// Bytes of blocks read at a time, unless one is longer: what stays in the cache of one core.
+const WINDOW_LEN: u64 = 1 << 18;
+
+/// Buffers of a thread, used again for every chunk.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    window: Window,
+    column: Column,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { window: Window::default(), column: Column::new(BlockType::Float) }
+    }
+}
+
+/// Checks the blocks of a chunk.
+pub(super) fn check(
+    file: &dyn ReadAt,
+    plan: &Plan,
+    chunk: &Chunk,
+    depth: Depth,
+    scratch: &mut Scratch,
+) -> Report {
+    let mut report = Report::default();
+    scratch.window.forget();
+    let mut scan = Scan::from_key(file, &plan.layout, chunk.key_at);
+    let outcome = each_entry(&mut scan, chunk, |number, key, bytes, entry| {
+        if !plan.layout.holds(entry) || plan.shared.contains(&number) {
+            return;
+        }
+        let mut one = One { key, bytes, entry, report: &mut report };
+        match scratch.window.block(file, chunk, entry) {
+            Ok(block) => one.check(block, depth, &mut scratch.column),
+            Err(error) => one.found(FindingKind::Unreadable, &error),
+        }
+    });
+    if let Err(error) = outcome {
+        // The plan has walked this part of the index before: only a file that changes meanwhile gets here.
+        report.add_error(FindingKind::Index, &error, None);
+    }
+    report
+}
+
+/// Calls `each` with the number of every entry of a chunk, its key and the entry.
+fn each_entry(
+    scan: &mut Scan<'_>,
+    chunk: &Chunk,
+    mut each: impl FnMut(u64, &ScannedKey, &[u8], &ScannedEntry),
+) -> Result<()> {
+    let mut skip = chunk.skip;
+    let mut number = chunk.first_block;
+    let end = chunk.first_block + u64::from(chunk.blocks);
+    while number < end {
+        let Some(key) = scan.next_key()? else { return Ok(()) };
+        scan.skip_entries(std::mem::take(&mut skip))?;
+        while number < end {
+            let Some(entry) = scan.next_entry()? else { break };
+            each(number, &key, scan.key(), &entry);
+            number += 1;
+        }
+    }
+    Ok(())
+}
+
+/// One block to check.
+struct One<'a> {
+    key: &'a ScannedKey,
+    bytes: &'a [u8],
+    entry: &'a ScannedEntry,
+    report: &'a mut Report,
+}
+
+impl One<'_> {
+    fn found(&mut self, kind: FindingKind, error: &Error) {
+        let finding = Finding::of(kind, error, Some(self.bytes));
+        let offset = error.offset().unwrap_or(self.entry.offset);
+        self.report.add(Finding { offset, ..finding });
+    }
+
+    fn check(&mut self, block: &[u8], depth: Depth, column: &mut Column) {
+        self.report.counts.blocks += 1;
+        let ScannedEntry { offset, size, .. } = *self.entry;
+        let body = match (Entry { range: TimeRange::ALL, offset, size }).checked_body(block) {
+            Ok(body) => body,
+            // What it holds is not worth a word then.
+            Err(error) => return self.found(FindingKind::Checksum, &error),
+        };
+        if depth == Depth::Checksum {
+            return;
+        }
+        let at = offset.forward(CRC_LEN);
+        match block::decode(body, at, column).and_then(|()| is_even_run(body, at)) {
+            Ok(true) => self.compare(column, true),
+            Ok(false) => self.compare(column, ascend(&column.times)),
+            Err(error) => self.found(FindingKind::Encoding, &error),
+        }
+    }
+
+    /// What a block holds against what the index says of it.
+    fn compare(&mut self, column: &Column, ascends: bool) {
+        self.report.counts.values += column.len() as u64;
+        let (first, last) = (column.times.first().copied(), column.times.last().copied());
+        let is_other_kind = self.key.kind.is_some_and(|kind| kind != column.kind());
+        self.faults(&[
+            (is_other_kind, FindingKind::Mismatch, "a block has another type than the index says"),
+            (
+                first != Some(self.entry.min),
+                FindingKind::Mismatch,
+                "a block does not begin when the index says",
+            ),
+            (last > Some(self.entry.max), FindingKind::Mismatch, "a block ends later than the index says"),
+            (
+                last < Some(self.entry.max),
+                FindingKind::LateEnd,
+                "the index says that a block ends later than it does",
+            ),
+        ]);
+        if !ascends {
+            let goes_back = !column.times.is_sorted();
+            self.faults(&[
+                (goes_back, FindingKind::Mismatch, "the times of a block go back"),
+                (!goes_back, FindingKind::RepeatedTime, "a block has a time twice"),
+            ]);
+        }
+    }
+
+    fn faults(&mut self, faults: &[(bool, FindingKind, &'static str)]) {
+        for (_, kind, what) in faults.iter().filter(|(is_found, ..)| *is_found) {
+            self.report.add(Finding::new(*kind, what, self.entry.offset).about(self.bytes));
+        }
+    }
+}
+
+/// Whether the times of a block are a run with a distance, which ascends without a look at each: most blocks are.
+fn is_even_run(block: &[u8], at: Offset) -> Result<bool> {
+    if block::describe(block, at)?.times != TimesEncoding::Run {
+        return Ok(false);
+    }
+    let bounds = block::bounds(block, at)?;
+    Ok(bounds.ascending && bounds.first < bounds.last)
+}
+
+/// Whether each time is later than the one before it.
+fn ascend(times: &[i64]) -> bool {
+    let next = times.get(1..).unwrap_or_default();
+    times.iter().zip(next).fold(true, |ascend, (time, next)| ascend & (time < next))
+}
+
+/// Bytes of the file from `start` on.
+#[derive(Debug, Default)]
+struct Window {
+    bytes: Vec<u8>,
+    start: u64,
+}
+
+impl Window {
+    /// What it holds may be of another file.
+    fn forget(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The bytes of a block, with its checksum. Reads ahead, to the end of the chunk at most, where its blocks lie one
+    /// behind the other; alone, when something behind it cannot be read.
+    fn block(&mut self, file: &dyn ReadAt, chunk: &Chunk, entry: &ScannedEntry) -> Result<&[u8]> {
+        let (start, size) = (entry.offset.get(), u64::from(entry.size));
+        let is_here = start >= self.start && start + size <= self.start + self.bytes.len() as u64;
+        if !is_here {
+            let ahead = chunk.end.get().saturating_sub(start).min(WINDOW_LEN);
+            let len = if chunk.is_in_order { size.max(ahead) } else { size };
+            match self.read(file, start, len) {
+                Err(_) if len > size => self.read(file, start, size)?,
+                outcome => outcome?,
+            }
+        }
+        let from = usize::try_from(start - self.start).unwrap_or(usize::MAX);
+        let block = self.bytes.get(from..).and_then(|rest| rest.get(..entry.size as usize));
+        block.ok_or_else(|| Error::corrupt("a block is cut off", entry.offset))
+    }
+
+    fn read(&mut self, file: &dyn ReadAt, start: u64, len: u64) -> Result<()> {
+        let len = usize::try_from(len).map_err(|_| Error::unfit("a block is longer than memory"))?;
+        self.bytes.resize(len, 0);
+        self.start = start;
+        let outcome = file.read_exact_at(&mut self.bytes, start).map_err(Error::io_unnamed);
+        if outcome.is_err() {
+            self.bytes.clear();
+        }
+        outcome
+    }
+}
