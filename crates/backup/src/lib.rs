@@ -20,6 +20,7 @@
 mod archive;
 mod metadata;
 mod ustar;
+pub mod verify;
 
 pub use archive::{Selection, ShardArchive};
 pub use icecore_database::Error;

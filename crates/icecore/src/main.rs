@@ -11,10 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use command::{export, serve};
-
-const FAILED: u8 = 1;
-const DAMAGED: u8 = 4;
+use command::{export, inspect, serve, verify};
 
 /// Storage and backup engine of InfluxDB 2.x.
 #[derive(Debug, Parser)]
@@ -28,6 +25,8 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     Export(export::Arguments),
+    Verify(verify::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,12 +39,14 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("icecore: {}", chain(&failure));
-            ExitCode::from(if failure.is_damage() { DAMAGED } else { FAILED })
+            ExitCode::from(failure.exit_code())
         }
     }
 }

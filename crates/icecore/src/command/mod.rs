@@ -1,9 +1,15 @@
 //! The subcommands.
 
 pub(crate) mod export;
+mod human;
+pub(crate) mod inspect;
+mod json;
 pub(crate) mod serve;
+pub(crate) mod verify;
 
 use std::io;
+
+use icecore_backup::verify::VerifyError;
 
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -14,12 +20,29 @@ pub(crate) enum Failure {
     Io { what: String, source: io::Error },
     #[error("{0}")]
     Refused(String),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Engine(#[from] icecore_tsm::Error),
+    /// What was looked at is damaged; where, was told already.
+    #[error("{0}")]
+    Damaged(String),
 }
 
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+const DAMAGED: u8 = 4;
+
 impl Failure {
-    /// Whether the data is damaged, as opposed to a call that failed.
-    pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Database(error) if error.is_damage())
+    /// How the process ends.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Damaged(_) => DAMAGED,
+            Self::Database(error) if error.is_damage() => DAMAGED,
+            Self::Engine(error) if error.is_damage() => DAMAGED,
+            Self::Verify(error) if error.is_usage() => WRONG_USAGE,
+            _ => FAILED,
+        }
     }
 }
 
