@@ -26,9 +26,19 @@ struct Source<'a> {
 /// Columns to decode into again and again.
 struct Buffers {
     block: Column,
-    kept: Column,
-    merged: Column,
+    runs: Runs,
     out: Column,
+}
+
+/// Points of a cluster on their way to one column.
+///
+/// Invariant: from older to newer, and each run longer than the one behind it; so that n points of k overlapping blocks
+/// cost O(n log k), whatever the blocks claim.
+struct Runs {
+    stack: Vec<Column>,
+    /// Columns that are not in use.
+    spare: Vec<Column>,
+    kind: BlockType,
 }
 
 /// Calls `each` with the points of `composite`, by time, in columns that are sorted, without repetition and not
@@ -42,8 +52,8 @@ pub(crate) fn read_key(
     mut each: impl FnMut(&Column) -> Result<()>,
 ) -> Result<()> {
     let (kind, sources) = sources(set, composite)?;
-    let column = || Column::new(kind);
-    let mut buffers = Buffers { block: column(), kept: column(), merged: column(), out: column() };
+    let runs = Runs { stack: Vec::new(), spare: Vec::new(), kind };
+    let mut buffers = Buffers { block: Column::new(kind), runs, out: Column::new(kind) };
     for cluster in clusters(&sources) {
         read_cluster(cluster, &mut buffers)?;
         if !buffers.out.is_empty() {
@@ -120,19 +130,13 @@ fn read_cluster(cluster: &[Source<'_>], buffers: &mut Buffers) -> Result<()> {
     }
     let mut by_age: Vec<&Source<'_>> = cluster.iter().collect();
     by_age.sort_by_key(|source| source.age); // stable: within a file the order of time stays
-    let mut run = Column::new(kind);
-    for of_file in by_age.chunk_by(|a, b| a.age == b.age) {
-        run.reset(kind);
-        for source in of_file {
-            buffers.kept.reset(kind);
-            read_source(source, &mut buffers.block, &mut buffers.kept)?;
-            add(&mut run, &buffers.kept, &mut buffers.merged, source)?;
-        }
-        if let Some(source) = of_file.last() {
-            add(&mut buffers.out, &run, &mut buffers.merged, source)?;
-        }
+    let Buffers { block, runs, out } = buffers;
+    for source in by_age {
+        let mut run = runs.column();
+        read_source(source, block, &mut run)?;
+        runs.push(run).map_err(|error| error.in_file(source.file.path()))?;
     }
-    Ok(())
+    runs.finish(out).map_err(|error| error.in_file(first.file.path()))
 }
 
 /// Appends the undeleted points of a block to `out`. Blocks of old files may repeat a time: the last counts.
@@ -148,18 +152,51 @@ fn read_source(source: &Source<'_>, block: &mut Column, out: &mut Column) -> Res
     Ok(())
 }
 
-/// Merges `newer`, which came from `source`, into `older`; O(newer) when it lies behind.
-fn add(older: &mut Column, newer: &Column, spare: &mut Column, source: &Source<'_>) -> Result<()> {
-    if !older.can_extend(newer) {
-        let error = Error::unfit("overlapping blocks of one key hold more than 4 GiB of strings");
-        return Err(error.in_file(source.file.path()));
+impl Runs {
+    /// An empty column.
+    fn column(&mut self) -> Column {
+        let mut column = self.spare.pop().unwrap_or_else(|| Column::new(self.kind));
+        column.reset(self.kind);
+        column
     }
-    if older.times.last() < newer.times.first() {
-        older.extend_from(newer, 0..newer.len());
-    } else {
-        spare.reset(older.kind());
-        merge::merge(older, newer, spare);
-        std::mem::swap(older, spare);
+
+    /// Adds points that win over all before them.
+    fn push(&mut self, run: Column) -> Result<()> {
+        self.stack.push(run);
+        while let [.., older, newer] = self.stack.as_slice()
+            && (older.times.last() < newer.times.first() || older.len() <= newer.len())
+        {
+            self.join()?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Merges the newest two; O(newer) when it lies behind.
+    fn join(&mut self) -> Result<()> {
+        let (Some(newer), Some(mut older)) = (self.stack.pop(), self.stack.pop()) else { return Ok(()) };
+        if !older.can_extend(&newer) {
+            return Err(Error::unfit("overlapping blocks of one key hold more than 4 GiB of strings"));
+        }
+        if older.times.last() < newer.times.first() {
+            older.extend_from(&newer, 0..newer.len());
+        } else {
+            let mut merged = self.column();
+            merge::merge(&older, &newer, &mut merged);
+            self.spare.push(std::mem::replace(&mut older, merged));
+        }
+        self.spare.push(newer);
+        self.stack.push(older);
+        Ok(())
+    }
+
+    /// Hands everything over in `out`.
+    fn finish(&mut self, out: &mut Column) -> Result<()> {
+        while self.stack.len() > 1 {
+            self.join()?;
+        }
+        if let Some(all) = self.stack.pop() {
+            self.spare.push(std::mem::replace(out, all));
+        }
+        Ok(())
+    }
 }
