@@ -17,8 +17,9 @@ fn damage(bytes: &mut Vec<u8>, at: &Index, new: &[u8]) {
     bytes.iter_mut().skip(at).zip(new).for_each(|(old, new)| *old = *new);
 }
 
-/// Tries `property` on the files of a corpus with one to four changes each.
-fn survives_damage(target: &str, cases: u32, property: fn(&[u8])) {
+/// Tries `property` on the files of the corpus of `target`, and on `cases` of them with one to four changes each.
+fn holds(target: &str, cases: u32, property: fn(&[u8])) {
+    replay(target, property);
     let files = corpus::files(target);
     let changes = vec((any::<Index>(), vec(any::<u8>(), 0..9)), 1..5);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
@@ -30,25 +31,66 @@ fn survives_damage(target: &str, cases: u32, property: fn(&[u8])) {
 }
 
 #[test]
+fn times_are_decoded_as_a_second_reader_does_or_are_damaged() {
+    holds("block_times", 3000, props::block_times);
+}
+
+#[test]
+fn floats_are_decoded_as_a_second_reader_does_or_are_damaged() {
+    holds("block_floats", 3000, props::block_floats);
+}
+
+#[test]
+fn integers_are_decoded_as_a_second_reader_does_or_are_damaged() {
+    holds("block_integers", 3000, props::block_integers);
+}
+
+#[test]
+fn booleans_are_decoded_as_a_second_reader_does_or_are_damaged() {
+    holds("block_booleans", 3000, props::block_booleans);
+}
+
+#[test]
+fn strings_are_decoded_as_a_second_reader_does_or_are_damaged() {
+    holds("block_strings", 3000, props::block_strings);
+}
+
+#[test]
 fn a_tsm_file_says_the_same_whichever_way_it_is_asked_or_is_damaged() {
-    replay("tsm_file", props::tsm_file);
-    survives_damage("tsm_file", 500, props::tsm_file);
+    holds("tsm_file", 2000, props::tsm_file);
+}
+
+#[test]
+fn a_shard_has_the_points_of_its_file_and_so_has_its_backup_or_it_is_damaged() {
+    holds("shard", 300, props::shard);
+}
+
+#[test]
+fn a_tombstone_has_the_records_that_stand_in_it_or_is_damaged() {
+    holds("tombstone", 2000, props::tombstone);
 }
 
 #[test]
 fn a_tombstone_is_applied_alike_by_reads_and_backups_or_is_damaged() {
-    replay("tombstone", props::tombstone);
-    survives_damage("tombstone", 200, props::tombstone);
+    holds("tombstone_shard", 200, props::tombstone_shard);
+}
+
+#[test]
+fn a_log_entry_has_what_its_body_has_or_is_damaged() {
+    holds("wal", 2000, props::wal);
 }
 
 #[test]
 fn a_log_gives_the_same_points_in_memory_and_in_files_or_is_damaged() {
-    replay("wal", props::wal);
-    survives_damage("wal", 200, props::wal);
+    holds("wal_shard", 200, props::wal_shard);
+}
+
+#[test]
+fn a_series_key_that_is_canonical_is_built_again_of_its_parts() {
+    holds("series_key", 3000, props::series_key);
 }
 
 #[test]
 fn a_bolt_file_is_copied_whole_or_is_damaged() {
-    replay("bolt", props::bolt);
-    survives_damage("bolt", 200, props::bolt);
+    holds("bolt", 200, props::bolt);
 }

@@ -1,109 +1,115 @@
-use std::path::Path;
-use std::sync::LazyLock;
+use std::cell::RefCell;
 
-use icecore_tsm::{Access, BlockType, Column, TimeRange};
+use icecore_tsm::{Result, TimeRange, key, tombstone};
 
-use super::shard::{self, Content, DATA, WAL};
-use crate::{MemDisk, tsm};
+use crate::tsm;
 
-const TSM: &str = "000000001-000000001.tsm";
-const TOMBSTONE: &str = "000000001-000000001.tombstone";
 const V2: [u8; 4] = [0, 0, 0x15, 2];
-
-const KINDS: [(&str, BlockType); 5] = [
-    ("b", BlockType::Boolean),
-    ("f", BlockType::Float),
-    ("i", BlockType::Integer),
-    ("s", BlockType::String),
-    ("u", BlockType::Unsigned),
-];
+const V3: [u8; 4] = [0, 0, 0x15, 3];
+const V4: [u8; 4] = [0, 0, 0x15, 4];
 
 /// A composite key and what is deleted of it.
-type Delete = (Vec<u8>, TimeRange);
+pub(super) type Delete<'a> = (&'a [u8], TimeRange);
 
-/// Any bytes beside a file are its deletes, applied alike by a read and by a backup, or damaged.
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Any bytes are the deletes beside a file, or damaged; deletes that are not compressed are all that the bytes have.
 ///
-/// The file has keys and times of the fixture `layers`. Tried three times: the bytes as they are; and the records that
-/// can be read in them as a tombstone of version 2 and of version 4, where it is known what must be left.
+/// Tried five times: as they are; and the records that can be read in them as a tombstone of version 2, and in two gzip
+/// members of version 3, of version 4, and without a magic number.
 pub fn tombstone(bytes: &[u8]) {
-    let opened = shard::open(&disk(bytes.to_vec()), Access::ReadOnly);
-    if let Ok(snapshot) = opened.snapshot() {
-        let content = shard::content(&snapshot).expect("the file is sound");
-        shard::backup_holds(&snapshot, &content);
-    } else {
-        assert!(
-            opened.damage().iter().all(|error| error.path().is_some_and(|path| path.ends_with(TOMBSTONE))),
-            "the tombstone is what is damaged"
-        );
-    }
-    let deletes = deletes(bytes.strip_prefix(&V2).unwrap_or(bytes));
-    let expected = left(&deletes);
-    let (first, second) = deletes.split_at_checked(deletes.len() / 2).unwrap_or_default();
-    for tombstone in [tsm::tombstone_v2(&deletes), tsm::tombstone_v4(&[first, second])] {
-        let opened = shard::open(&disk(tombstone), Access::ReadOnly);
-        let snapshot = opened.snapshot().expect("a tombstone by the book");
-        shard::same(&expected, &shard::content(&snapshot).expect("the file is sound"));
-        shard::backup_holds(&snapshot, &expected);
-    }
+    as_they_are(bytes);
+    let records = records(bytes.strip_prefix(&V2).unwrap_or(bytes));
+    SCRATCH.with_borrow_mut(|file| {
+        file.clear();
+        file.extend_from_slice(&V2);
+        put_records(&records, file);
+        holds(file, &records);
+        let (first, second) = records.split_at_checked(records.len() / 2).unwrap_or_default();
+        for magic in [&V3[..], &V4, &[]] {
+            file.clear();
+            file.extend_from_slice(magic);
+            put_member(first, file);
+            put_member(second, file);
+            holds(file, &records);
+        }
+    });
 }
 
-/// Every type for hosts a and b: 12 points, one every 100 s.
-static KEYS: LazyLock<Content> = LazyLock::new(|| {
-    let times = || (1_704_067_200_000_000_000..).step_by(100_000_000_000).take(12).collect();
-    let of_host = |host| {
-        KINDS.map(|(field, kind)| {
-            (format!("m,h={host}#!~#{field}").into_bytes(), tsm::column(kind, times(), 1))
-        })
-    };
-    ["a", "b"].into_iter().flat_map(of_host).collect()
-});
-
-/// The keys in a file, in blocks of 4 points.
-static FILE: LazyLock<Vec<u8>> =
-    LazyLock::new(|| tsm::file(KEYS.iter().map(|(key, column)| (key, column.clone())), 4));
-
-fn disk(tombstone: Vec<u8>) -> MemDisk {
-    let disk = MemDisk::default();
-    disk.put(&Path::new(DATA).join(TSM), FILE.clone());
-    disk.put(&Path::new(DATA).join(TOMBSTONE), tombstone);
-    disk.put(&Path::new(WAL).join("_00001.wal"), Vec::new());
-    disk
-}
-
-/// The records of a tombstone up to the first that cannot be read.
-fn deletes(mut bytes: &[u8]) -> Vec<Delete> {
+fn as_they_are(bytes: &[u8]) {
     let mut deletes = Vec::new();
-    while let Some((delete, rest)) = delete(bytes) {
-        deletes.push(delete);
+    let outcome = tombstone::walk(bytes, |key, range| {
+        assert!(key.len() <= key::LEN_MAX, "a key that a file can have");
+        deletes.push((key.to_vec(), range));
+    });
+    if let Err(error) = &outcome {
+        assert!(error.is_damage(), "not about damage: {error}");
+        assert!(error.offset().is_some_and(|at| at.get() <= bytes.len() as u64), "names no place: {error}");
+    }
+    if bytes.starts_with(&V2) {
+        let records = tsm::tombstone_v2(&deletes);
+        assert!(bytes.starts_with(&records), "what was read is what stands there");
+        assert_eq!(outcome.is_ok(), records.len() == bytes.len(), "all or damage");
+    } else if !bytes.starts_with(&V3) && !bytes.starts_with(&V4) && !bytes.starts_with(&[0x1f, 0x8b]) {
+        let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let keys = lines.filter(|line| !line.is_empty()).take_while(|key| key::split(key).is_some());
+        assert!(keys.eq(deletes.iter().map(|(key, _)| key.as_slice())), "a key a line");
+        assert!(deletes.iter().all(|(_, range)| *range == TimeRange::ALL), "of all time");
+    }
+}
+
+fn holds(file: &[u8], records: &[Delete<'_>]) {
+    let mut expected = records.iter();
+    let outcome: Result<()> =
+        tombstone::walk(file, |key, range| assert_eq!(expected.next(), Some(&(key, range))));
+    outcome.expect("a tombstone by the book");
+    assert_eq!(expected.next(), None, "every record is read");
+}
+
+/// The records in bytes, up to the first that cannot be read.
+pub(super) fn records(mut bytes: &[u8]) -> Vec<Delete<'_>> {
+    let mut records = Vec::new();
+    while let Some((record, rest)) = record(bytes) {
+        records.push(record);
         bytes = rest;
     }
-    deletes
+    records
 }
 
-fn delete(bytes: &[u8]) -> Option<(Delete, &[u8])> {
+fn record(bytes: &[u8]) -> Option<(Delete<'_>, &[u8])> {
     let (len, rest) = bytes.split_first_chunk()?;
     let len = usize::from(u16::try_from(u32::from_be_bytes(*len)).ok()?);
     let (key, rest) = rest.split_at_checked(len)?;
     let (min, rest) = rest.split_first_chunk()?;
     let (max, rest) = rest.split_first_chunk()?;
     let range = TimeRange::new(i64::from_be_bytes(*min), i64::from_be_bytes(*max)).ok()?;
-    Some(((key.to_vec(), range), rest))
+    Some(((key, range), rest))
 }
 
-/// What the deletes leave of the file.
-fn left(deletes: &[Delete]) -> Content {
-    let mut content = Content::new();
-    for (key, column) in &*KEYS {
-        let deleted: Vec<_> = deletes.iter().filter(|(of, _)| of == key).map(|(_, range)| range).collect();
-        let mut kept = Column::new(column.kind());
-        for (at, time) in column.times.iter().enumerate() {
-            if !deleted.iter().any(|range| range.contains(*time)) {
-                kept.extend_from(column, at..at + 1);
-            }
-        }
-        if !kept.is_empty() {
-            content.insert(key.clone(), kept);
-        }
+fn put_records(records: &[Delete<'_>], out: &mut Vec<u8>) {
+    for (key, range) in records {
+        out.extend_from_slice(&u32::try_from(key.len()).expect("at most 65,535 bytes").to_be_bytes());
+        out.extend_from_slice(key);
+        out.extend_from_slice(&range.min().to_be_bytes());
+        out.extend_from_slice(&range.max().to_be_bytes());
     }
-    content
+}
+
+/// Appends a gzip member of records, which are stored: compressing them would cost more than all that is tried.
+fn put_member(records: &[Delete<'_>], out: &mut Vec<u8>) {
+    let mut plain = Vec::new();
+    put_records(records, &mut plain);
+    out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+    for part in plain.chunks(usize::from(u16::MAX)) {
+        let len = u16::try_from(part.len()).expect("a part of at most 64 KiB");
+        out.push(0);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(&[1, 0, 0, 0xff, 0xff]); // an empty part, the last
+    out.extend_from_slice(&crc32fast::hash(&plain).to_le_bytes());
+    out.extend_from_slice(&u32::try_from(plain.len()).expect("far below 4 GiB").to_le_bytes());
 }

@@ -1,165 +1,182 @@
-use std::path::Path;
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
-use icecore_tsm::block::{self, Flavor};
-use icecore_tsm::{Access, BlockType, Column, Entry, FileName, Index, Key, Result, TsmFile, Values, key};
+use icecore_disk::Disk;
+use icecore_tsm::verify::{self, Counts, Depth, Finding, FindingKind, Options, Report};
+use icecore_tsm::{BlockType, Column, Entry, FileName, Index, Key, Result, TimeRange, TsmFile, block, key};
 
-use super::shard::{self, DATA};
+use super::block::encodes_to_the_same;
+use super::mend;
+use super::shard::{DATA, names_damage};
 use crate::MemDisk;
 
 const NAME: &str = "000000001-000000001.tsm";
 
-/// Points decoded of one file. A block of a few bytes can claim 2^24 points, and many entries one block: such files are
-/// opened, not read.
-const POINTS_MAX: usize = 1 << 18;
+/// Points decoded of one file; files that claim more are opened, not read.
+const POINTS_MAX: usize = 1 << 12;
+
+const CRC_LEN: usize = 4;
+
+thread_local! {
+    static MENDED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Any bytes are a TSM file that says the same whichever way it is asked, or damaged.
 ///
-/// Tried twice: as they are, and with right checksums, so that changed blocks reach the decoders.
+/// Tried twice: as they are; and with everything mended that would keep changed blocks from the decoders.
 pub fn tsm_file(bytes: &[u8]) {
-    if let Ok(file) = open(bytes.to_vec()) {
-        consistent(&file, bytes);
-        let mended = mend(&file, bytes);
-        if mended != bytes {
-            let file = open(mended.clone()).expect("a block's checksum is no part of the index");
-            consistent(&file, &mended);
+    tried(bytes);
+    MENDED.with_borrow_mut(|mended| {
+        if mend::file(bytes, mended) {
+            tried(mended);
         }
-    }
-}
-
-fn open(bytes: Vec<u8>) -> Result<TsmFile> {
-    let (disk, path) = (MemDisk::default(), Path::new(DATA).join(NAME));
-    disk.put(&path, bytes);
-    let name = FileName::parse(NAME).expect("two numbers");
-    let opened = TsmFile::open(&disk, &path, name);
-    opened.and_then(|file| file.index().map(drop).map(|()| file)).inspect_err(shard::names_damage)
-}
-
-fn index_of(file: &TsmFile) -> Index<'_> {
-    file.index().expect("walked when it was opened")
-}
-
-/// The bytes of a block with its checksum in front.
-fn block_of<'a>(entry: &Entry, bytes: &'a [u8]) -> &'a [u8] {
-    let start = usize::try_from(entry.offset.get()).expect("a position in memory");
-    bytes.get(start..start + entry.size as usize).expect("a block inside the file")
-}
-
-fn mend(file: &TsmFile, bytes: &[u8]) -> Vec<u8> {
-    let mut mended = bytes.to_vec();
-    for entry in index_of(file).keys().flat_map(|key| key.entries()) {
-        let crc = crc32fast::hash(block_of(&entry, &mended).get(4..).expect("longer than a checksum"));
-        let start = usize::try_from(entry.offset.get()).expect("a position in memory");
-        mended.get_mut(start..start + 4).expect("inside the file").copy_from_slice(&crc.to_be_bytes());
-    }
-    mended
-}
-
-fn consistent(file: &TsmFile, bytes: &[u8]) {
-    index_agrees(file, bytes);
-    let claimed = index_of(file).keys().flat_map(|key| key.entries()).map(|entry| {
-        let body = block_of(&entry, bytes).get(4..).unwrap_or_default();
-        block::count(body, entry.offset).unwrap_or(0)
     });
-    if claimed.fold(0, usize::saturating_add) > POINTS_MAX {
-        return;
+}
+
+fn tried(bytes: &[u8]) {
+    let file = open(bytes);
+    if let Ok(file) = &file {
+        agrees(file, bytes, POINTS_MAX);
     }
-    let mut all_read = true;
-    let mut column = Column::new(BlockType::Float);
-    for key in index_of(file).keys() {
-        for entry in key.entries() {
-            match file.read_block(&key, &entry, &mut column) {
-                Ok(()) => block_agrees(&key, &entry, block_of(&entry, bytes), &column),
-                Err(error) => {
-                    shard::names_damage(&error);
-                    all_read = false;
-                }
-            }
+    if file.is_err() || file.is_ok_and(|file| file.index().is_err()) {
+        assert!(
+            !verified(bytes, Depth::Checksum).is_sound(),
+            "a verification finds what keeps a file from opening"
+        );
+    }
+}
+
+/// The bytes as a file on a disk of its own.
+pub(super) fn open(bytes: &[u8]) -> Result<TsmFile> {
+    let (disk, path) = on_disk(bytes);
+    let name = FileName::parse(NAME).expect("two numbers");
+    TsmFile::open(&disk, &path, name).inspect_err(names_damage)
+}
+
+fn on_disk(bytes: &[u8]) -> (MemDisk, PathBuf) {
+    let (disk, path) = (MemDisk::default(), Path::new(DATA).join(NAME));
+    disk.put(&path, bytes.to_vec());
+    (disk, path)
+}
+
+/// The bytes of a block behind its checksum.
+fn body_of<'a>(entry: &Entry, bytes: &'a [u8]) -> &'a [u8] {
+    let start = usize::try_from(entry.offset.get()).expect("a position in memory");
+    bytes
+        .get(start..start + entry.size as usize)
+        .and_then(|block| block.get(CRC_LEN..))
+        .expect("inside the file")
+}
+
+/// That the file agrees with itself. Returns whether all blocks were read, or nothing where there are too many points to
+/// try, or the index is damaged.
+pub(super) fn agrees(file: &TsmFile, bytes: &[u8], points_max: usize) -> Option<bool> {
+    assert_eq!(file.size(), bytes.len() as u64);
+    let index = match file.index() {
+        Ok(index) => index,
+        Err(error) => {
+            names_damage(&error);
+            assert!(file.check().is_err(), "a file without an index does not pass the check");
+            return None;
         }
+    };
+    index_agrees(index);
+    let entries = index.keys().flat_map(|key| key.entries());
+    let claimed = entries.map(|entry| block::count(body_of(&entry, bytes), entry.offset).unwrap_or(0));
+    if claimed.fold(0, usize::saturating_add) > points_max {
+        return None;
     }
+    let points = blocks_agree(file, index, bytes);
     match file.check() {
         Ok(digest) => assert_eq!(digest, blake3::hash(bytes), "the digest is that of the file"),
         Err(error) => {
-            shard::names_damage(&error);
-            assert!(!all_read, "what is read passes the check: {error}");
+            names_damage(&error);
+            assert!(points.is_none(), "what is read passes the check: {error}");
         }
     }
-    shard_agrees(file, bytes, all_read);
+    let report = verified(bytes, Depth::Decode);
+    if let Some(points) = points {
+        let counts = Counts { keys: index.len() as u64, values: points, ..report.counts };
+        assert_eq!(report.counts, counts, "a verification counts what is read");
+        // The one damage that keeps nobody from reading.
+        let unclaimed = |finding: &Finding| finding.kind == FindingKind::Unclaimed;
+        assert!(report.damage.listed().iter().all(unclaimed), "what is read is sound: {report:?}");
+        assert_eq!(report.digest, Some(blake3::hash(bytes)));
+    } else {
+        assert!(!report.is_sound(), "a verification finds what keeps a block from being read");
+    }
+    Some(points.is_some())
 }
 
-fn index_agrees(file: &TsmFile, bytes: &[u8]) {
-    assert_eq!(file.size(), bytes.len() as u64);
-    let index = index_of(file);
+/// What a verification finds.
+fn verified(bytes: &[u8], depth: Depth) -> Report {
+    let (disk, path) = on_disk(bytes);
+    let file = disk.open(&path).expect("it was put there");
+    verify::file(&file, &Options { depth, digest: true, threads: NonZeroUsize::MIN })
+}
+
+fn index_agrees(index: Index<'_>) {
     assert_eq!(index.keys().count(), index.len());
     let mut before: Option<Key<'_>> = None;
+    let mut absent = Vec::new();
     for (ordinal, key) in (0u32..).zip(index.keys()) {
         assert!(before.is_none_or(|before| before.key < key.key), "keys ascend");
         assert!(key::split(key.key).is_some(), "a key has a field");
-        let is_it = |found: Option<Key<'_>>| {
-            found.is_some_and(|found| (found.key, found.kind, found.ordinal) == (key.key, key.kind, ordinal))
-        };
-        assert!(
-            is_it(Some(key)) && is_it(index.key(ordinal)) && is_it(index.find(key.key)),
-            "one key, found"
+        let found = index.find(key.key).expect("a key is found");
+        assert_eq!(
+            (found.key, found.kind, found.ordinal, key.ordinal),
+            (key.key, key.kind, ordinal, ordinal)
         );
-        let absent = [key.key, &[0]].concat();
-        assert!(
-            index.find(&absent).is_none_or(|found| found.key == absent),
-            "what is found is what was sought"
-        );
-        let range = key.range();
-        assert!(index.range().covers(range), "the file covers its keys");
-        assert!(key.entries().all(|entry| range.covers(entry.range)), "a key covers its blocks");
-        assert!(key.entries().map(|entry| entry.range.min()).is_sorted(), "blocks ascend");
+        absent.clear();
+        absent.extend_from_slice(key.key);
+        absent.push(0);
+        assert!(index.find(&absent).is_none_or(|found| found.key == absent), "what is found was sought");
+        entries_agree(&key);
+        assert!(index.range().covers(key.range()), "the file covers its keys");
         before = Some(key);
     }
 }
 
-fn block_agrees(key: &Key<'_>, entry: &Entry, bytes: &[u8], column: &Column) {
-    let body = bytes.get(4..).expect("longer than a checksum");
-    assert!(!column.is_empty() && column.len() == column.values.len(), "as many values as times");
-    assert!(column.times.is_sorted(), "times ascend");
-    assert_eq!(column.kind(), key.kind);
-    assert_eq!(column.times.first(), Some(&entry.range.min()));
-    assert!(column.times.last().is_some_and(|last| entry.range.contains(*last)));
-    assert_eq!(block::count(body, entry.offset).expect("it was read"), column.len());
-    let mut times = Vec::new();
-    assert_eq!(block::decode_times(body, entry.offset, &mut times).expect("it was read"), key.kind);
-    assert_eq!(times, column.times);
-    for flavor in [Flavor::Batch, Flavor::Stream] {
-        encodes_to_the_same(column, flavor);
+fn entries_agree(key: &Key<'_>) {
+    let range = key.range();
+    assert_eq!(key.entries().count(), key.block_count());
+    assert!(key.entries().all(|entry| range.covers(entry.range)), "a key covers its blocks");
+    assert!(key.entries().map(|entry| entry.range.min()).is_sorted(), "blocks ascend");
+    for (at, entry) in key.entries().enumerate().take(8) {
+        assert_eq!(key.entry(at), Some(entry));
+        let end = TimeRange::new(entry.range.max(), entry.range.max()).expect("a moment");
+        for wanted in [entry.range, end] {
+            let expected = key.entries().filter(|entry| entry.range.overlaps(wanted));
+            assert!(key.entries_within(wanted).eq(expected), "blocks by time are those that share one");
+        }
     }
 }
 
-/// What was decoded is encoded to a block that decodes to it; NaN alone has no encoding.
-fn encodes_to_the_same(column: &Column, flavor: Flavor) {
-    let has_nan =
-        matches!(&column.values, Values::Float(values) if values.iter().any(|value| value.is_nan()));
-    let mut body = Vec::new();
-    match block::encode(column, 0..column.len(), flavor, &mut body) {
-        Ok(()) => {
-            let mut back = Column::new(column.kind());
-            block::decode(&body, icecore_tsm::Offset::START, &mut back).expect("our own block");
-            assert!(shard::is_same(column, &back), "{column:?} became {back:?}");
-        }
-        Err(error) => assert!(has_nan && shard::is_unfit(&error), "{error}"),
-    }
-}
-
-/// A shard that consists of the file has its keys, and sends it as it is.
-fn shard_agrees(file: &TsmFile, bytes: &[u8], all_read: bool) {
-    let disk = MemDisk::default();
-    disk.put(file.path(), bytes.to_vec());
-    let opened = shard::open(&disk, Access::ReadOnly);
-    let snapshot = opened.snapshot().expect("the file opened before");
-    match shard::content(&snapshot) {
-        Ok(content) => {
-            assert!(all_read && content.len() == index_of(file).len(), "every key has a point");
-            shard::backup_holds(&snapshot, &content);
-        }
-        Err(error) => {
-            shard::names_damage(&error);
-            assert!(!all_read, "what was read once is read again: {error}");
-            assert!(opened.snapshot().is_err(), "damage is remembered");
+/// Reads all blocks; returns how many points they have if all could be read.
+fn blocks_agree(file: &TsmFile, index: Index<'_>, bytes: &[u8]) -> Option<u64> {
+    let (mut points, mut all_read) = (0, true);
+    let (mut column, mut back) = (Column::new(BlockType::Float), Column::new(BlockType::Float));
+    let (mut times, mut encoded) = (Vec::new(), Vec::new());
+    for key in index.keys() {
+        for entry in key.entries() {
+            if let Err(error) = file.read_block(&key, &entry, &mut column) {
+                names_damage(&error);
+                all_read = false;
+                continue;
+            }
+            points += column.len() as u64;
+            let body = body_of(&entry, bytes);
+            assert!(!column.is_empty() && column.len() == column.values.len(), "as many values as times");
+            assert!(column.times.is_sorted(), "times ascend");
+            assert_eq!(column.kind(), key.kind);
+            assert_eq!(column.times.first(), Some(&entry.range.min()));
+            assert!(column.times.last().is_some_and(|last| entry.range.contains(*last)));
+            assert_eq!(block::count(body, entry.offset).expect("it was read"), column.len());
+            assert_eq!(block::decode_times(body, entry.offset, &mut times).expect("it was read"), key.kind);
+            assert_eq!(times, column.times);
+            encodes_to_the_same(&column, &mut encoded, &mut back);
         }
     }
+    all_read.then_some(points)
 }

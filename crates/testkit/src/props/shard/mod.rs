@@ -1,5 +1,9 @@
 //! What holds for every shard, wherever its points come from.
 
+pub(super) mod file;
+pub(super) mod tombstone;
+pub(super) mod wal;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -88,18 +92,19 @@ fn restored(snapshot: &Snapshot, deletes: Deletes) -> Result<Content> {
 pub(super) fn same(expected: &Content, found: &Content) {
     assert!(expected.keys().eq(found.keys()), "the same keys");
     for ((key, expected), found) in expected.iter().zip(found.values()) {
-        assert!(is_same(expected, found), "{}: {expected:?} became {found:?}", key.escape_ascii());
+        let is_same = expected.times == found.times && is_same(&expected.values, &found.values);
+        assert!(is_same, "{}: {expected:?} became {found:?}", key.escape_ascii());
     }
 }
 
-/// Whether two columns are equal, floats by their bits.
-pub(super) fn is_same(a: &Column, b: &Column) -> bool {
-    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    let values = match (&a.values, &b.values) {
-        (Values::Float(a), Values::Float(b)) => bits(a) == bits(b),
+/// Whether two lists of values are equal, floats by their bits.
+pub(super) fn is_same(a: &Values, b: &Values) -> bool {
+    match (a, b) {
+        (Values::Float(a), Values::Float(b)) => {
+            a.iter().map(|value| value.to_bits()).eq(b.iter().map(|value| value.to_bits()))
+        }
         (a, b) => a == b,
-    };
-    values && a.times == b.times
+    }
 }
 
 /// Whether the engine could not store a column: NaN has no encoding.
