@@ -4,7 +4,8 @@
 //! place: one that fails at call k, forgets what was not synced, or records the order of calls.
 //!
 //! What the engine assumes of a real disk, and nothing else: a rename is atomic, what was synced is durable (a file
-//! by [`Append::sync`], a name by [`Disk::sync_dir`]), and a write touches no byte outside its range.
+//! by [`Append::sync`] or [`WriteAt::sync`], a name by [`Disk::sync_dir`]), and a write touches no byte outside its
+//! range. What was not synced may be lost, in part and in any order.
 //!
 //! ```
 //! use icecore_disk::{Disk, RealDisk};
@@ -37,11 +38,14 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// What the system says, `NotFound` among it; the same holds for every call below.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>>;
 
-    /// Maps a whole file read-only. In doubles this may be a copy.
+    /// Maps a whole file read-only, as long as it is now. In doubles this may be a copy: [`Map::is_live`].
     fn map(&self, path: &Path) -> io::Result<Map>;
 
     /// Creates a file that must not exist yet, with mode 0600 under any umask.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Append>>;
+
+    /// Opens an existing file to change it in place.
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn WriteAt>>;
 
     /// Creates a directory and its missing parents with mode 0700. One that exists is left as it is.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
@@ -102,6 +106,30 @@ pub trait Append: fmt::Debug + Send {
     ///
     /// # Errors
     /// What the system says. After a failed sync the file must not be trusted: drop it.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// An existing file that is changed in place.
+///
+/// After a failed call nothing is known of the bytes in its range, nor, when it was `sync`, of anything written since
+/// the last successful one: the system may have dropped it and still show it. Drop the file.
+pub trait WriteAt: fmt::Debug + Send + Sync {
+    /// Writes all of `bytes` at `offset`; behind the end of the file this makes it longer, with zeros in between.
+    ///
+    /// # Errors
+    /// What the system says; a part of the bytes may be written then.
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts the file to `size` bytes, or lengthens it with zeros. No space is set aside for these.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_size(&mut self, size: u64) -> io::Result<()>;
+
+    /// Returns when everything written so far is durable, the file's length included.
+    ///
+    /// # Errors
+    /// What the system says.
     fn sync(&mut self) -> io::Result<()>;
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat};
+use crate::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat, WriteAt};
 
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
@@ -27,6 +27,10 @@ impl Disk for RealDisk {
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
         file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?; // the umask may have taken bits away
         Ok(Box::new(Writer(file)))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn WriteAt>> {
+        Ok(Box::new(Writer(OpenOptions::new().write(true).open(path)?)))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -127,6 +131,20 @@ impl Append for Writer {
     }
 }
 
+impl WriteAt for Writer {
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(&self.0, bytes, offset)
+    }
+
+    fn set_size(&mut self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data() // a changed length is data too; times are not waited for
+    }
+}
+
 /// `flock` is tied to the open file: dropping it unlocks.
 #[derive(Debug)]
 struct Held {
@@ -166,6 +184,24 @@ mod tests {
         let _alone = RealDisk.lock(&path, LockMode::Exclusive).unwrap();
         let refused = RealDisk.lock(&path, LockMode::Shared).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_live_map_shows_what_is_written_and_keeps_its_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        RealDisk.create(&path).unwrap().append(b"0123456789").unwrap();
+        let map = RealDisk.map(&path).unwrap();
+        let mut file = RealDisk.open_write(&path).unwrap();
+        file.set_size(20).unwrap();
+        file.write_all_at(b"abc", 4).unwrap();
+        assert!(map.is_live());
+        assert_eq!((map.get(3..8), map.len()), (Some(&b"3abc7"[..]), 10));
+        for outside in [8..11, 11..11, 20..21, 0..usize::MAX] {
+            assert_eq!(map.get(outside), None);
+        }
+        let backwards = std::ops::Range { start: 5, end: 4 };
+        assert_eq!(map.get(backwards), None);
     }
 
     #[test]

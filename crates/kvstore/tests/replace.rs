@@ -2,15 +2,14 @@
 
 mod common;
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Content, Entry, content, copied, fill, open, varied};
-use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat};
+use icecore_disk::{Disk, LockMode, RealDisk};
 use icecore_kvstore::{Builder, ErrorKind, Store, TxId};
+use icecore_testkit::disk::{Failure, Hooked, fail_calls};
 use tempfile::TempDir;
 
 fn one(value: &str) -> Content {
@@ -159,15 +158,13 @@ fn a_writer_that_ignores_the_lock_ends_a_copy() {
 fn a_failure_at_every_call_leaves_the_old_file_or_the_new_one() {
     for only_one in [true, false] {
         for failing in 0.. {
-            let calls = Arc::new(Calls {
-                made: AtomicUsize::new(0),
-                failing: AtomicUsize::new(usize::MAX),
-                only_one,
-            });
-            let (dir, path, store) = created(Arc::new(Failing(Arc::clone(&calls))));
+            let begun = Arc::new(AtomicBool::new(false));
+            let is_begun = Arc::clone(&begun);
+            let numbers = failing..=if only_one { failing } else { u64::MAX };
+            let hook = fail_calls(move |_| is_begun.load(Ordering::Relaxed), numbers, Failure::Io, 0);
+            let (dir, path, store) = created(Arc::new(Hooked::new(RealDisk, hook)));
             let builder = fill(store.builder(), &varied()).unwrap();
-            calls.made.store(0, Ordering::Relaxed);
-            calls.failing.store(failing, Ordering::Relaxed);
+            begun.store(true, Ordering::Relaxed);
             let outcome = store.replace(builder);
             let expected = match &outcome {
                 Ok(_) => varied(),
@@ -194,94 +191,5 @@ fn a_failure_at_every_call_leaves_the_old_file_or_the_new_one() {
                 break;
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct Calls {
-    made: AtomicUsize,
-    failing: AtomicUsize,
-    only_one: bool,
-}
-
-impl Calls {
-    fn count(&self) -> io::Result<()> {
-        let call = self.made.fetch_add(1, Ordering::Relaxed);
-        let failing = self.failing.load(Ordering::Relaxed);
-        let fails = if self.only_one { call == failing } else { call >= failing };
-        if fails { Err(io::Error::other("planted")) } else { Ok(()) }
-    }
-}
-
-/// The real disk with planted failures.
-#[derive(Debug)]
-struct Failing(Arc<Calls>);
-
-impl Disk for Failing {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
-        self.0.count().and_then(|()| RealDisk.open(path))
-    }
-
-    fn map(&self, path: &Path) -> io::Result<Map> {
-        self.0.count().and_then(|()| RealDisk.map(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Append>> {
-        self.0.count()?;
-        Ok(Box::new(FailingFile(RealDisk.create(path)?, Arc::clone(&self.0))))
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.count().and_then(|()| RealDisk.create_dir(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.count().and_then(|()| RealDisk.rename(from, to))
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.count().and_then(|()| RealDisk.remove(path))
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.count().and_then(|()| RealDisk.remove_dir(path))
-    }
-
-    fn set_modified(&self, path: &Path, modified_ns: i64) -> io::Result<()> {
-        self.0.count().and_then(|()| RealDisk.set_modified(path, modified_ns))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.0.count().and_then(|()| RealDisk.list(dir))
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.0.count().and_then(|()| RealDisk.stat(path))
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.count().and_then(|()| RealDisk.sync_dir(dir))
-    }
-
-    fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn Lock>> {
-        self.0.count().and_then(|()| RealDisk.lock(path, mode))
-    }
-}
-
-struct FailingFile(Box<dyn Append>, Arc<Calls>);
-
-impl fmt::Debug for FailingFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Append for FailingFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.1.count().and_then(|()| self.0.append(bytes))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.1.count().and_then(|()| self.0.sync())
     }
 }

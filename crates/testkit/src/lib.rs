@@ -9,7 +9,10 @@ pub mod fixtures;
 pub mod props;
 pub mod tsm;
 
-mod disk;
+pub mod disk;
+
+mod random;
 
 pub use corpus::replay;
 pub use disk::MemDisk;
+pub use random::Random;

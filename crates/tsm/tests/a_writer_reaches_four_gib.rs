@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat};
+use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat, WriteAt};
 use icecore_testkit::tsm;
 use icecore_tsm::block::Flavor;
 use icecore_tsm::{BlockType, Column, ErrorKind, FileName, Offset, TsmFile, TsmWriter, WriterOptions};
@@ -68,6 +68,10 @@ impl Disk for Sparse {
     }
 
     fn map(&self, _: &Path) -> io::Result<Map> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn open_write(&self, _: &Path) -> io::Result<Box<dyn WriteAt>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat};
+use icecore_disk::{Append, LockMode, RealDisk};
 use icecore_kvstore::{Bucket, Builder, Result, Store, View};
+use icecore_testkit::MemDisk;
 
 /// Buckets and pairs of a bucket, by key.
 pub(crate) type Content = BTreeMap<Vec<u8>, Entry>;
@@ -114,7 +115,9 @@ pub(crate) fn open(path: &Path) -> Store {
 
 /// Opens bytes as if they were a file.
 pub(crate) fn open_bytes(bytes: Vec<u8>) -> Result<Store> {
-    Store::open(Arc::new(Memory(bytes)), Path::new("memory.bolt"), LockMode::Shared)
+    let (disk, path) = (MemDisk::default(), Path::new("/memory.bolt"));
+    disk.put(path, bytes);
+    Store::open(Arc::new(disk), path, LockMode::Shared)
 }
 
 /// What a copy sends, in one piece.
@@ -138,64 +141,5 @@ impl Append for Bytes {
 
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// One file in memory that can be locked and mapped, whatever its name.
-#[derive(Debug)]
-struct Memory(Vec<u8>);
-
-#[derive(Debug)]
-struct NoLock;
-
-impl Lock for NoLock {}
-
-impl Disk for Memory {
-    fn open(&self, _: &Path) -> io::Result<Arc<dyn ReadAt>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn map(&self, _: &Path) -> io::Result<Map> {
-        Ok(Map::from(self.0.clone()))
-    }
-
-    fn create(&self, _: &Path) -> io::Result<Box<dyn Append>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn create_dir(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn remove_dir(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn set_modified(&self, _: &Path, _: i64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<DirEntry>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn stat(&self, _: &Path) -> io::Result<Stat> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn lock(&self, _: &Path, _: LockMode) -> io::Result<Box<dyn Lock>> {
-        Ok(Box::new(NoLock))
     }
 }

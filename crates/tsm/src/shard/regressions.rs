@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat};
+use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat, WriteAt};
 
 use super::tests::{Change, NOW_NS, column, entry, frame, put, tombstone};
 use super::*;
@@ -185,6 +185,9 @@ impl Disk for Recorder {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Append>> {
         self.note("create", path);
         RealDisk.create(path)
+    }
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn WriteAt>> {
+        RealDisk.open_write(path)
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         RealDisk.create_dir(path)

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat};
+use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat, WriteAt};
 use icecore_tsm::verify::{self, Options};
 use icecore_tsm::{BlockType, Column, FileName, Result, TsmFile, Values};
 
@@ -283,7 +283,7 @@ struct Opened(Map);
 impl ReadAt for Opened {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let bytes = self.0.get(start..).and_then(|rest| rest.get(..buf.len()));
+        let bytes = start.checked_add(buf.len()).and_then(|end| self.0.get(start..end));
         buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -312,6 +312,10 @@ impl Disk for OneFile {
     }
 
     fn create(&self, _: &Path) -> io::Result<Box<dyn Append>> {
+        unasked()
+    }
+
+    fn open_write(&self, _: &Path) -> io::Result<Box<dyn WriteAt>> {
         unasked()
     }
 

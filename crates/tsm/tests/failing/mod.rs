@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat};
+use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, Stat, WriteAt};
 use icecore_testkit::MemDisk;
 
 /// How long a disk fails once it began.
@@ -67,6 +67,11 @@ impl Disk for Failing {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Append>> {
         self.pass("create", path)?;
         Ok(Box::new(Opened { disk: self.clone(), path: path.to_owned(), file: self.disk.create(path)? }))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn WriteAt>> {
+        self.pass("open_write", path)?;
+        self.disk.open_write(path)
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
