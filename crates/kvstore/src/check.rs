@@ -23,6 +23,8 @@ pub(crate) struct Walked {
     pub(crate) report: Report,
     /// The pages of each node and of the freelist; complete when the report is clean.
     pub(crate) extents: Vec<Extent>,
+    /// The pages that hold nothing, as runs of a first page and a count, ascending.
+    pub(crate) free: Vec<(u64, u64)>,
 }
 
 /// Consecutive pages that belong together, and how many of their bytes mean something.
@@ -85,7 +87,8 @@ pub(crate) fn walk(state: &State) -> Walked {
     }
     walk.count_pages();
     walk.report.sort();
-    Walked { report: walk.report, extents: walk.extents }
+    let free = walk.free_runs();
+    Walked { report: walk.report, extents: walk.extents, free }
 }
 
 impl<'v> Walk<'v> {
@@ -119,12 +122,24 @@ impl<'v> Walk<'v> {
         Ok(())
     }
 
+    /// bbolt looks for a child in its parent by the child's first key; a file where that differs reads well, but bbolt
+    /// would add a second link to the child when it changes it.
+    fn first(&mut self, key: &[u8], span: &Range<usize>, node: &Node<'v>, visit: &Visit<'v>) {
+        if visit.keys.low.is_some_and(|low| low != key) {
+            self.report
+                .note("a branch's key is not the first of its child", node.place().forward(span.start));
+        }
+    }
+
     fn branch(&mut self, node: &Node<'v>, visit: &Visit<'v>) -> Result<usize> {
         let mut order = Order::new(node, visit.keys);
         let mut below: Option<Visit<'v>> = None;
         for index in 0..node.count() {
             let element = node.branch(index)?;
             order.accept(element.key, &element.span)?;
+            if index == 0 {
+                self.first(element.key, &element.span, node, visit);
+            }
             if let Some(mut before) = below.take() {
                 before.keys.high = Some(element.key);
                 self.ahead.push(before);
@@ -142,6 +157,9 @@ impl<'v> Walk<'v> {
         for index in 0..node.count() {
             let element = node.leaf(index)?;
             order.accept(element.key, &element.span)?;
+            if index == 0 {
+                self.first(element.key, &element.span, node, visit);
+            }
             if element.is_bucket {
                 self.bucket(&element, visit.nesting)?;
             } else if visit.nesting == 0 {
@@ -226,6 +244,21 @@ impl<'v> Walk<'v> {
             self.report.note("bytes behind the last element", place.forward(used_bytes + at));
         }
         self.extents.push(Extent { offset: place.offset.get(), used_bytes, len_bytes: bytes.len() });
+    }
+
+    fn free_runs(&self) -> Vec<(u64, u64)> {
+        let keeps_list = self.state.meta().freelist.is_some();
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for (id, mark) in (0..).zip(&self.marks) {
+            if *mark == Mark::Used || (*mark == Mark::Unseen && keeps_list) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some((first, count)) if *first + *count == id => *count += 1,
+                _ => runs.push((id, 1)),
+            }
+        }
+        runs
     }
 
     /// Counts, and finds the pages that nobody owns. After another problem those are only its consequence.

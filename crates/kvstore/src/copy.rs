@@ -27,15 +27,13 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// A consistent copy of one state, as the chunks of a file; see [`View::copy`](crate::View::copy).
 ///
 /// Chunks are slices of the mapped file; each holds it, and its lock, until dropped. Nothing else is held while a
-/// consumer takes its time. A clone begins where the original stands.
+/// consumer takes its time: transactions commit, and put their pages elsewhere. A clone begins where the original stands.
 ///
 /// An item is an error when another process wrote a new meta page in spite of the lock; nothing follows it. (It is seen
 /// before the next chunk, not after: a chunk that was handed out earlier may be a mixture already.)
 #[derive(Clone)]
 pub struct HotCopy {
     state: Arc<State>,
-    /// What the meta pages held when the pieces were planned.
-    metas: [Bytes; 2],
     /// What is left to be sent, last piece first.
     pieces: Vec<Piece>,
     len_bytes: u64,
@@ -56,7 +54,6 @@ enum Piece {
 impl HotCopy {
     /// Checks the state, then decides what each byte of the copy will be.
     pub(crate) fn plan(state: Arc<State>) -> Result<Self> {
-        let metas = state.metas().map(Bytes::copy_from_slice);
         let walked = check::walk(&state);
         if let Some(error) = walked.report.error() {
             return Err(error);
@@ -64,7 +61,7 @@ impl HotCopy {
         let len_bytes = state.len_bytes();
         let mut pieces = pieces(&state, walked.extents);
         pieces.reverse();
-        Ok(Self { state, metas, pieces, len_bytes })
+        Ok(Self { state, pieces, len_bytes })
     }
 
     /// Length of the whole copy: pages in use × page size, whatever has been taken already.
@@ -102,7 +99,7 @@ impl Iterator for HotCopy {
     type Item = Result<Bytes>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.pieces.is_empty() && self.state.metas() != self.metas.each_ref().map(|meta| &meta[..]) {
+        if !self.pieces.is_empty() && self.state.is_changed() {
             self.pieces.clear();
             return Some(Err(Error::changed(self.state.path())));
         }

@@ -1,7 +1,9 @@
-//! A walk through a tree in key order.
+//! A walk through a tree in key order, both ways.
 //!
-//! Invariant: what it yields ascends strictly; a page that breaks this ends the walk with an error, as does a tree
+//! Invariant: what it yields ascends strictly, or descends on the way back; a page that breaks this ends the walk with an error, as does a tree
 //! that is deeper than any real one or visits more pages than the file has. So every walk ends.
+
+use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 use crate::format::bucket::Root;
@@ -14,24 +16,31 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// Levels of buckets inside buckets. bbolt has no bound; without one a bucket that leads back to itself has no end.
 pub(crate) const NESTING_MAX: usize = 64;
 
+/// A gap between two elements, or at an end.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'v> {
     state: &'v State,
-    /// From the root down; each with the element that comes next.
+    /// From the root down: a branch with the child that the gap is in, last the leaf with the elements before the gap.
     stack: Vec<(Node<'v>, usize)>,
     visits_left: u64,
-    last: Option<&'v [u8]>,
+    /// The element passed last, and whether forward.
+    last: Option<(&'v [u8], Way)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Forward,
+    Back,
 }
 
 impl<'v> Cursor<'v> {
-    /// A cursor before the first element whose key is not below `key`.
+    /// The gap before the first element whose key is not below `key`.
     pub(crate) fn seek(state: &'v State, root: Root<'v>, key: &[u8]) -> Result<Self> {
-        let visits_left = state.meta().high_water;
-        let mut cursor = Self { state, stack: Vec::new(), visits_left, last: None };
+        let mut cursor = Self::new(state);
         let mut node = cursor.enter(root)?;
         while !node.is_leaf() {
             let child = descend(&node, key)?;
-            cursor.stack.push((node, child + 1));
+            cursor.stack.push((node, child));
             node = cursor.child(&node, child)?;
         }
         let (index, _) = node.find(key)?;
@@ -39,34 +48,84 @@ impl<'v> Cursor<'v> {
         Ok(cursor)
     }
 
-    /// The element under the cursor, which then moves on. After an error there is nothing more.
-    pub(crate) fn next(&mut self) -> Result<Option<LeafElement<'v>>> {
-        let next = self.step();
-        if next.is_err() {
-            self.stack.clear();
-        }
-        next
+    /// The gap behind the last element.
+    pub(crate) fn end(state: &'v State, root: Root<'v>) -> Result<Self> {
+        let mut cursor = Self::new(state);
+        let node = cursor.enter(root)?;
+        cursor.fall(node, Way::Back)?;
+        Ok(cursor)
     }
 
-    fn step(&mut self) -> Result<Option<LeafElement<'v>>> {
-        while let Some((node, next)) = self.stack.last_mut() {
-            let (node, index) = (*node, *next);
-            *next += 1;
-            if index >= node.count() {
-                self.stack.pop();
-            } else if node.is_leaf() {
-                let element = node.leaf(index)?;
-                if self.last.is_some_and(|last| last >= element.key) {
-                    return Err(Error::corrupt("keys are out of order", node.place()));
-                }
-                self.last = Some(element.key);
-                return Ok(Some(element));
-            } else {
-                let child = self.child(&node, index)?;
-                self.stack.push((child, 0));
-            }
+    fn new(state: &'v State) -> Self {
+        Self { state, stack: Vec::new(), visits_left: state.meta().high_water, last: None }
+    }
+
+    /// The element behind the gap, which then moves behind it. After an error there is nothing more.
+    pub(crate) fn next(&mut self) -> Result<Option<LeafElement<'v>>> {
+        self.step(Way::Forward)
+    }
+
+    /// The element before the gap, which then moves before it. After an error there is nothing more.
+    pub(crate) fn prev(&mut self) -> Result<Option<LeafElement<'v>>> {
+        self.step(Way::Back)
+    }
+
+    fn step(&mut self, way: Way) -> Result<Option<LeafElement<'v>>> {
+        let passed = self.pass(way);
+        if passed.is_err() {
+            self.stack.clear();
         }
-        Ok(None)
+        passed
+    }
+
+    fn pass(&mut self, way: Way) -> Result<Option<LeafElement<'v>>> {
+        loop {
+            let Some((leaf, before)) = self.stack.last_mut() else { return Ok(None) };
+            let index = match way {
+                Way::Forward if *before < leaf.count() => *before,
+                Way::Back if *before > 0 => *before - 1,
+                _ if self.turn(way)? => continue,
+                _ => return Ok(None),
+            };
+            *before = index + usize::from(way == Way::Forward);
+            let (leaf, element) = (*leaf, leaf.leaf(index)?);
+            if self.last.is_some_and(|(last, last_way)| !follows(element.key, way, last, last_way)) {
+                return Err(Error::corrupt("keys are out of order", leaf.place()));
+            }
+            if self.last.is_some_and(|(_, last_way)| last_way != way) {
+                self.visits_left = self.state.meta().high_water;
+            }
+            self.last = Some((element.key, way));
+            return Ok(Some(element));
+        }
+    }
+
+    /// Moves to the leaf beside this one; false where there is none, and then nothing moved.
+    fn turn(&mut self, way: Way) -> Result<bool> {
+        let branches = self.stack.len().saturating_sub(1);
+        let fork = self.stack.iter().take(branches).rposition(|(branch, child)| match way {
+            Way::Forward => child + 1 < branch.count(),
+            Way::Back => *child > 0,
+        });
+        let Some(fork) = fork else { return Ok(false) };
+        self.stack.truncate(fork + 1);
+        let Some((branch, child)) = self.stack.last_mut() else { return Ok(false) };
+        *child = if way == Way::Forward { *child + 1 } else { *child - 1 };
+        let (branch, child) = (*branch, *child);
+        let node = self.child(&branch, child)?;
+        self.fall(node, way)?;
+        Ok(true)
+    }
+
+    /// From `node` down to the leaf that comes first on this way.
+    fn fall(&mut self, mut node: Node<'v>, way: Way) -> Result<()> {
+        while !node.is_leaf() {
+            let child = if way == Way::Forward { 0 } else { node.count() - 1 };
+            self.stack.push((node, child));
+            node = self.child(&node, child)?;
+        }
+        self.stack.push((node, if way == Way::Forward { 0 } else { node.count() }));
+        Ok(())
     }
 
     fn enter(&mut self, root: Root<'v>) -> Result<Node<'v>> {
@@ -89,6 +148,15 @@ impl<'v> Cursor<'v> {
         };
         self.visits_left = left;
         self.state.node(element.child, element.place)
+    }
+}
+
+/// Whether `key`, passed on this way, may come after `last`: the same element if the cursor has turned round.
+fn follows(key: &[u8], way: Way, last: &[u8], last_way: Way) -> bool {
+    match key.cmp(last) {
+        Ordering::Equal => way != last_way,
+        Ordering::Greater => way == Way::Forward && last_way == way,
+        Ordering::Less => way == Way::Back && last_way == way,
     }
 }
 

@@ -39,6 +39,9 @@ pub enum ErrorKind {
     Unfit(&'static str),
     /// The new content was built upon a state that has been replaced since: build it again.
     Stale,
+    /// An earlier write or sync of this file failed: this handle writes no more. What was committed can still be read;
+    /// open the file again to go on.
+    Poisoned,
     /// Another process wrote to the file in spite of the lock; what was read of it may be a mixture.
     Changed,
     /// The new file is in place and served, but its name could not be synced: a power loss may bring the old one back.
@@ -68,6 +71,10 @@ impl Error {
 
     pub(crate) fn stale(path: &Path) -> Self {
         Self::new(ErrorKind::Stale).in_file(path)
+    }
+
+    pub(crate) fn poisoned(path: &Path) -> Self {
+        Self::new(ErrorKind::Poisoned).in_file(path)
     }
 
     pub(crate) fn changed(path: &Path) -> Self {
@@ -155,6 +162,7 @@ impl fmt::Display for Error {
             ErrorKind::Version(found) => write!(f, "unknown version {found}")?,
             ErrorKind::Unfit(what) => f.write_str(what)?,
             ErrorKind::Stale => f.write_str("the state this was built upon has been replaced")?,
+            ErrorKind::Poisoned => f.write_str("an earlier write failed, open the file again")?,
             ErrorKind::Changed => f.write_str("another process wrote to the file in spite of the lock")?,
             ErrorKind::NotDurable => f.write_str("replaced, but the new name is not known to be durable")?,
         }

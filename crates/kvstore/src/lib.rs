@@ -1,12 +1,24 @@
 //! BoltDB files, the format of `go.etcd.io/bbolt`: what influxd keeps its metadata in.
 //!
-//! Opens a file whichever meta page is the newest, reads its buckets and pairs, checks every page, sends a consistent
-//! copy of one state while others read, and replaces the whole content by a new file. Total on any bytes: damage is an
-//! error with file, page and offset, never a panic.
+//! Opens a file whichever meta page is the newest, reads its buckets and pairs, changes them in transactions, checks every
+//! page, sends a consistent copy of one state while others read and write, and replaces the whole content by a new file.
+//! One writer at a time, any number of readers; neither waits for the other. What is committed is durable. Damage is an
+//! error with file, page and offset, never a panic, whatever the bytes are. bbolt 1.3.6 and 1.5 read and continue what
+//! this writes, and the other way round.
 //!
-//! What it is not: it changes no page in place, so there are no small transactions; each replacement writes the whole
-//! file. It does not see a flipped bit inside a key or a value, since pages of this format have no checksum. It does
-//! not read a file that another process has open to write.
+//! What it is not, and what to know:
+//! - It does not see a flipped bit inside a key or a value, since pages of this format have no checksum.
+//! - It does not read a file that another process has open to write.
+//! - A view, a copy or a chunk of one keeps the pages it shows from being used again: held for long while others write,
+//!   the file grows ([`Store::stats`] names who holds what). It never shrinks; [`Store::replace`] makes a small one.
+//! - A transaction holds what it changed in memory until its commit, at least the pages it touched; a value or two of a
+//!   gigabyte fit, ten do not. A [`Builder`] holds the whole file.
+//! - The first transaction after opening reads the whole file and refuses a damaged one; later ones read what they need.
+//! - Each commit syncs twice and writes the list of free pages: many small changes belong in one transaction.
+//! - Random keys fill pages by half; [`BucketMut::set_fill_percent`] is for keys that ascend.
+//! - A thread that has a transaction open and begins another waits for itself.
+//! - Deleted data stays in free pages of the file until they are used again; a copy sends zeros instead.
+//! - The file is mapped: another process that cuts it short in spite of the lock ends this one with SIGBUS.
 //!
 //! Layout and rules: `docs/formats/bolt.md`.
 //!
@@ -43,11 +55,14 @@ mod check;
 mod copy;
 mod cursor;
 mod error;
+mod file;
 mod format;
 mod publish;
 mod report;
 mod state;
+mod stats;
 mod store;
+mod tx;
 mod units;
 mod view;
 
@@ -55,6 +70,8 @@ pub use build::{Builder, KEY_LEN_MAX, VALUE_LEN_MAX};
 pub use copy::HotCopy;
 pub use error::{Error, ErrorKind, Result};
 pub use report::{Problem, Report};
+pub use stats::{Reader, Stats};
 pub use store::Store;
+pub use tx::{BucketMut, Tx};
 pub use units::{Offset, PageId, TxId};
-pub use view::{Bucket, Buckets, Pairs, View};
+pub use view::{Bucket, Buckets, Item, Pairs, View};

@@ -19,14 +19,19 @@ use icecore_disk::{Disk, LockMode};
 use crate::build::Builder;
 use crate::error::{Error, Result};
 use crate::state::State;
+use crate::tx::Writer;
 use crate::view::View;
 
 const TEMPORARY: &str = ".tmp";
 
 /// Writes what `builder` holds and gives it the name `path`.
 ///
-/// The second result is about step 5 alone: when it is an error the file is in place all the same.
-pub(crate) fn publish(disk: &dyn Disk, path: &Path, builder: Builder) -> Result<(Arc<State>, Result<()>)> {
+/// The last result is about step 5 alone: when it is an error the file is in place all the same.
+pub(crate) fn publish(
+    disk: &dyn Disk,
+    path: &Path,
+    builder: Builder,
+) -> Result<(Arc<State>, Writer, Result<()>)> {
     let temporary = temporary(path);
     remove_leftover(disk, &temporary)?;
     let mut file = disk.create(&temporary).map_err(|error| Error::io(error, &temporary))?;
@@ -35,15 +40,16 @@ pub(crate) fn publish(disk: &dyn Disk, path: &Path, builder: Builder) -> Result<
             disk.lock(&temporary, LockMode::Exclusive).map_err(|error| Error::lock(error, &temporary))?;
         builder.write(file.as_mut()).map_err(|error| error.in_file(&temporary))?;
         file.sync().map_err(|error| Error::io(error, &temporary))?;
-        let state = Arc::new(State::load(disk, &temporary, path, lock)?);
+        let state = State::load(disk, &temporary, path, lock)?;
         View::new(Arc::clone(&state)).verify()?;
+        let writer = disk.open_write(&temporary).map_err(|error| Error::io(error, &temporary))?;
         disk.rename(&temporary, path).map_err(|error| Error::io(error, path))?;
-        Ok(state)
+        Ok((Writer::new(writer, &state), state))
     })();
     match state {
-        Ok(state) => {
+        Ok((writer, state)) => {
             let named = disk.sync_dir(directory(path)).map_err(|error| Error::not_durable(error, path));
-            Ok((state, named))
+            Ok((state, writer, named))
         }
         Err(error) => {
             // The first failure is the one to tell. What cannot be removed now is a leftover for the next attempt.

@@ -31,6 +31,7 @@ pub struct Report {
     /// How many more problems there were.
     pub problems_unlisted: u64,
     /// What is odd and may still be as it was meant: a damaged second meta page (a commit that was cut short leaves one);
+    /// a branch's key that is below the first key of its child, where bbolt writes the same;
     /// bytes behind the last element of a page, which bbolt leaves zero (a length before them may be too small); a value
     /// in the form of a bucket (it may have been one).
     pub notes: Vec<Problem>,

@@ -1,16 +1,20 @@
-//! One state of a file: its bytes, the meta that was chosen, and the lock that keeps both true.
+//! One state of a file: its bytes, and the meta that says what they mean.
 //!
-//! Invariant: while a `State` lives, the file it maps is locked, so that no process that honours the lock changes the
-//! bytes. Everything that hands out bytes of the map therefore holds the `State`, not the map alone.
+//! Invariant: while a `State` lives, no page that its meta leads to is written. Other processes are kept out by the lock
+//! that its file holds; this one's writer asks which states live, and takes only pages that none of them refers to
+//! (`tx/space.rs`). So everything that hands out bytes of the map holds the `State`, not the map alone, and bytes of
+//! other pages are never borrowed. The meta pages do change: they are read through `File`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use icecore_disk::{Disk, Lock, Map};
 
 use crate::error::{Error, Result};
+use crate::file::File;
 use crate::format::bucket::{BucketValue, Root};
 use crate::format::freelist::Freelist;
-use crate::format::meta::{META_PAGE_USED, META_PAGES, Meta};
+use crate::format::meta::{META_PAGES, Meta};
 use crate::format::node::Node;
 use crate::format::page::{Header, Kind, PAGE_SIZE_MAX, PAGE_SIZE_MIN};
 use crate::format::widen;
@@ -22,25 +26,37 @@ const USUAL_PAGE_SIZE: u32 = 4096;
 
 #[derive(Debug)]
 pub(crate) struct State {
-    path: PathBuf,
+    file: Arc<File>,
     map: Map,
     meta: Meta,
     /// The page that `meta` was read from.
     meta_page: PageId,
     /// What is wrong with the other meta page.
     spare: Option<Error>,
-    _lock: Box<dyn Lock>,
 }
 
 impl State {
     /// Maps the file `at`, which `lock` locks, and chooses its newest whole meta page. Errors and answers will name
     /// the file `path`, the name it has or is about to get.
-    pub(crate) fn load(disk: &dyn Disk, at: &Path, path: &Path, lock: Box<dyn Lock>) -> Result<Self> {
+    pub(crate) fn load(disk: &dyn Disk, at: &Path, path: &Path, lock: Box<dyn Lock>) -> Result<Arc<Self>> {
         let map = disk.map(at).map_err(|error| Error::io(error, at))?;
         let (meta, meta_page, spare) = choose(&map).map_err(|error| error.in_file(at))?;
-        let state = Self { path: path.to_owned(), map, meta, meta_page, spare, _lock: lock };
+        let file = Arc::new(File::new(path, widen(meta.page_size), &map, lock));
+        let state = Self { file, map, meta, meta_page, spare };
         state.holds_its_pages().map_err(|error| error.in_file(at))?;
-        Ok(state)
+        Ok(state.alive())
+    }
+
+    /// The state that a commit left: `meta` is on its page, and `map` shows all that it leads to.
+    pub(crate) fn committed(&self, map: Map, meta: Meta) -> Arc<Self> {
+        let meta_page = PageId::new(meta.txid.get() % META_PAGES);
+        Self { file: Arc::clone(&self.file), map, meta, meta_page, spare: None }.alive()
+    }
+
+    fn alive(self) -> Arc<Self> {
+        let state = Arc::new(self);
+        state.file.live(&state);
+        state
     }
 
     fn holds_its_pages(&self) -> Result<()> {
@@ -53,7 +69,15 @@ impl State {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
+    }
+
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub(crate) fn map(&self) -> &Map {
+        &self.map
     }
 
     pub(crate) fn meta(&self) -> &Meta {
@@ -84,9 +108,9 @@ impl State {
         self.map.get(start..end).unwrap_or_default()
     }
 
-    /// What the two meta pages hold now; changes only when somebody writes past the lock.
-    pub(crate) fn metas(&self) -> [&[u8]; 2] {
-        [self.bytes(0, META_PAGE_USED), self.bytes(self.page_size(), META_PAGE_USED)]
+    /// Whether somebody wrote to the file in spite of the lock.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.file.is_changed(&self.map)
     }
 
     /// The bucket that holds the buckets.
@@ -140,7 +164,7 @@ impl State {
 
     /// Names the file in an error of a deeper level.
     pub(crate) fn named<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|error| error.in_file(&self.path))
+        result.map_err(|error| error.in_file(self.path()))
     }
 }
 

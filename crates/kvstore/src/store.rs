@@ -1,7 +1,8 @@
 //! A Bolt file, opened: which state of it is current.
 //!
-//! Lock order: `replaced` before `current`. Readers take `current` alone, for as long as it takes to count a reference.
-//! Durable on return: what `create` and `replace` built, its name included.
+//! Lock order: `writing` before `current`. Readers take `current` alone, for as long as it takes to count a reference; a
+//! transaction holds `writing` from its begin to its end.
+//! Durable on return: what `create`, `replace` and a commit wrote, a new file's name included.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,11 +15,14 @@ use parking_lot::{Mutex, RwLock};
 use crate::TxId;
 use crate::build::Builder;
 use crate::error::{Error, Result};
+use crate::file::File;
 use crate::publish::publish;
 use crate::state::State;
+use crate::stats::Stats;
+use crate::tx::{Tx, Writer};
 use crate::view::View;
 
-/// How many replaced states keep their locks. A process that opened the old file just before the rename still waits
+/// How many replaced files stay locked. A process that opened the old file just before the rename still waits
 /// for its lock (influxd for a second), and must not get it: it would work on a file that has no name any more.
 const REPLACED_KEPT: usize = 16;
 
@@ -50,14 +54,28 @@ const REPLACED_KEPT: usize = 16;
 pub struct Store {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    mode: LockMode,
     current: RwLock<Arc<State>>,
-    replaced: Mutex<VecDeque<Arc<State>>>,
+    writing: Mutex<Writing>,
+}
+
+/// What the one who writes holds.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    /// None in a store that was opened to read.
+    writer: Option<Writer>,
+    replaced: VecDeque<Arc<File>>,
+}
+
+impl Writing {
+    pub(crate) fn writer(&mut self, state: &State) -> Result<&mut Writer> {
+        self.writer
+            .as_mut()
+            .ok_or_else(|| Error::unfit("the store was opened to read only").in_file(state.path()))
+    }
 }
 
 impl Store {
-    /// Opens an existing file, [`Shared`](LockMode::Shared) to read or [`Exclusive`](LockMode::Exclusive) to replace
-    /// its content too. Reads the meta pages and nothing else: [`View::verify`] reads the rest.
+    /// Opens an existing file, [`Shared`](LockMode::Shared) to read or [`Exclusive`](LockMode::Exclusive) to write too. Reads the meta pages and nothing else: [`View::verify`] reads the rest.
     ///
     /// A file that is cut short by another process while it is open raises SIGBUS when it is read, as any mapped file.
     ///
@@ -67,7 +85,13 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, path: &Path, mode: LockMode) -> Result<Self> {
         let lock = disk.lock(path, mode).map_err(|error| Error::lock(error, path))?;
         let state = State::load(disk.as_ref(), path, path, lock)?;
-        Ok(Self::of(disk, path, mode, Arc::new(state)))
+        let writer = match mode {
+            LockMode::Shared => None,
+            LockMode::Exclusive => {
+                Some(Writer::new(disk.open_write(path).map_err(|error| Error::io(error, path))?, &state))
+            }
+        };
+        Ok(Self::of(disk, path, writer, state))
     }
 
     /// Makes a new file with what `builder` holds, and opens it to write.
@@ -81,14 +105,14 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io(error, path)),
         }
-        let (state, named) = publish(disk.as_ref(), path, builder)?;
+        let (state, writer, named) = publish(disk.as_ref(), path, builder)?;
         named?;
-        Ok(Self::of(disk, path, LockMode::Exclusive, state))
+        Ok(Self::of(disk, path, Some(writer), state))
     }
 
-    fn of(disk: Arc<dyn Disk>, path: &Path, mode: LockMode, state: Arc<State>) -> Self {
-        let (current, replaced) = (RwLock::new(state), Mutex::new(VecDeque::new()));
-        Self { disk, path: path.to_owned(), mode, current, replaced }
+    fn of(disk: Arc<dyn Disk>, path: &Path, writer: Option<Writer>, state: Arc<State>) -> Self {
+        let writing = Mutex::new(Writing { writer, replaced: VecDeque::new() });
+        Self { disk, path: path.to_owned(), current: RwLock::new(state), writing }
     }
 
     /// The file.
@@ -104,6 +128,49 @@ impl Store {
     /// The current state, to read.
     pub fn view(&self) -> View {
         View::new(Arc::clone(&self.current.read()))
+    }
+
+    /// Begins a transaction; waits for the one before it to end. A thread that has one and begins another waits for ever.
+    ///
+    /// The first one after the file was opened reads and checks all of it.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed write; [`Unfit`](crate::ErrorKind::Unfit) when the store was
+    /// opened to read; the first problem of [`View::check`]: nothing is written to a damaged file.
+    pub fn begin(&self) -> Result<Tx<'_>> {
+        let writing = self.writing.lock();
+        let state = Arc::clone(&self.current.read());
+        Tx::begin(self, writing, state)
+    }
+
+    /// Runs `change` in a transaction and commits it; when `change` fails, nothing happened.
+    ///
+    /// # Errors
+    /// What `change` says; as [`Store::begin`] and [`Tx::commit`].
+    pub fn write<T, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<(TxId, T), E> {
+        let mut tx = self.begin()?;
+        let answer = change(&mut tx)?;
+        Ok((tx.commit()?, answer))
+    }
+
+    /// How the file stands, and who reads which states of it. Waits for a transaction to end.
+    pub fn stats(&self) -> Stats {
+        let writing = self.writing.lock();
+        let state = Arc::clone(&self.current.read());
+        let unused = writing.writer.as_ref().and_then(Writer::unused_pages);
+        Stats::of(&state, unused)
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
+    }
+
+    /// Lets the views that are taken from now on show `state`.
+    pub(crate) fn publish(&self, state: Arc<State>) -> Arc<State> {
+        std::mem::replace(&mut *self.current.write(), state)
     }
 
     /// A builder for the state after the current one. It begins empty: what is to stay is put again.
@@ -125,19 +192,19 @@ impl Store {
     /// # Durability
     /// On `Ok` the new content and its name are.
     pub fn replace(&self, builder: Builder) -> Result<TxId> {
-        let mut replaced = self.replaced.lock();
+        let mut writing = self.writing.lock();
         let txid = builder.txid();
-        if self.mode != LockMode::Exclusive {
-            return Err(Error::unfit("the store was opened to read only").in_file(&self.path));
-        }
-        if txid != self.txid().next() {
+        let state = Arc::clone(&self.current.read());
+        writing.writer(&state)?;
+        if txid != state.txid().next() {
             return Err(Error::stale(&self.path));
         }
-        let (state, named) = publish(self.disk.as_ref(), &self.path, builder)?;
-        let old = std::mem::replace(&mut *self.current.write(), state);
-        replaced.push_back(old);
-        if replaced.len() > REPLACED_KEPT {
-            replaced.pop_front();
+        let (state, writer, named) = publish(self.disk.as_ref(), &self.path, builder)?;
+        let old = self.publish(state);
+        writing.writer = Some(writer);
+        writing.replaced.push_back(Arc::clone(old.file()));
+        if writing.replaced.len() > REPLACED_KEPT {
+            writing.replaced.pop_front();
         }
         named.map(|()| txid)
     }

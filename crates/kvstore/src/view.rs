@@ -202,6 +202,24 @@ fn behind_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
+/// What a bucket has under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item<'v> {
+    /// A key and its value.
+    Pair(&'v [u8], &'v [u8]),
+    /// The name of a bucket.
+    Bucket(&'v [u8]),
+}
+
+impl<'v> Item<'v> {
+    /// The key or name.
+    pub fn key(&self) -> &'v [u8] {
+        match self {
+            Self::Pair(key, _) | Self::Bucket(key) => key,
+        }
+    }
+}
+
 /// Pairs of a bucket in the order of their keys; nested buckets are passed over.
 #[derive(Clone, Debug)]
 pub struct Pairs<'v> {

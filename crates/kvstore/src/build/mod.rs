@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::format::meta::{META_PAGES, Meta};
 use crate::format::node::FLAG_BUCKET;
 use crate::format::page::is_page_size;
-use crate::format::{bucket, freelist};
+use crate::format::{bucket, freelist, widen};
 use crate::{PageId, TxId};
 
 use tree::{Pages, Tree};
@@ -155,7 +155,7 @@ impl Builder {
             high_water: pages.next(),
             txid,
         };
-        let freelist = freelist::empty_page(FREELIST_PAGE, meta.page_size);
+        let freelist = freelist::write(FREELIST_PAGE, 1, widen(meta.page_size), 0, std::iter::empty())?;
         let metas = (0..META_PAGES).map(|id| {
             // As after a commit: transaction t is on page t % 2, so that the next one overwrites the older.
             let txid = if id == txid.get() % META_PAGES { txid } else { txid.before() };

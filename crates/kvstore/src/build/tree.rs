@@ -5,7 +5,7 @@
 //! one below.
 
 use crate::error::{Error, Result};
-use crate::format::node::ELEMENT_LEN;
+use crate::format::node::{ELEMENT_LEN, too_large, write_branch, write_leaf};
 use crate::format::page::{HEADER_LEN, Header, Kind};
 use crate::format::widen;
 
@@ -98,7 +98,7 @@ impl Tree {
         if !self.leaf.is_empty() && self.leaf.len_bytes() + more > widen(pages.page_size) {
             self.seal(pages)?;
         }
-        self.leaf.push(flags, key, value)?;
+        self.leaf.push(flags, key, value);
         self.has_buckets |= flags != 0;
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
@@ -115,8 +115,7 @@ impl Tree {
     /// The only leaf, as it lies inside a value.
     pub(super) fn write_inline(&self, out: &mut Vec<u8>) -> Result<()> {
         Header::write(out, Kind::Leaf, 0, narrow_count(self.leaf.elements.len())?, 0);
-        out.extend_from_slice(&self.leaf.body()?);
-        Ok(())
+        write_leaf(out, self.leaf.pairs())
     }
 
     /// Makes what is left of the pages; returns the root's.
@@ -136,7 +135,9 @@ impl Tree {
 
     fn seal(&mut self, pages: &mut Pages) -> Result<()> {
         let leaf = std::mem::take(&mut self.leaf);
-        let page = pages.add(Kind::Leaf, leaf.elements.len(), &leaf.body()?)?;
+        let mut body = Vec::with_capacity(leaf.len_bytes());
+        write_leaf(&mut body, leaf.pairs())?;
+        let page = pages.add(Kind::Leaf, leaf.elements.len(), &body)?;
         self.sealed.push(Child { first_key: leaf.first_key().to_vec(), page });
         Ok(())
     }
@@ -153,8 +154,8 @@ struct Leaf {
 #[derive(Debug)]
 struct Element {
     flags: u32,
-    key_len: u32,
-    value_len: u32,
+    key_len: usize,
+    value_len: usize,
     /// Where the key begins in the data.
     start: usize,
 }
@@ -169,29 +170,23 @@ impl Leaf {
     }
 
     fn first_key(&self) -> &[u8] {
-        let len = self.elements.first().map_or(0, |element| widen(element.key_len));
+        let len = self.elements.first().map_or(0, |element| element.key_len);
         self.data.get(..len).unwrap_or_default()
     }
 
-    fn push(&mut self, flags: u32, key: &[u8], value: &[u8]) -> Result<()> {
-        let (key_len, value_len) = (narrow(key.len())?, narrow(value.len())?);
+    fn push(&mut self, flags: u32, key: &[u8], value: &[u8]) {
+        let (key_len, value_len) = (key.len(), value.len());
         self.elements.push(Element { flags, key_len, value_len, start: self.data.len() });
         self.data.extend_from_slice(key);
         self.data.extend_from_slice(value);
-        Ok(())
     }
 
-    /// What follows the header.
-    fn body(&self) -> Result<Vec<u8>> {
-        let mut body = Vec::with_capacity(self.elements.len() * ELEMENT_LEN + self.data.len());
-        for (element, left) in self.elements.iter().zip((1..=self.elements.len()).rev()) {
-            let pos = narrow(left * ELEMENT_LEN + element.start)?;
-            for field in [element.flags, pos, element.key_len, element.value_len] {
-                body.extend_from_slice(&field.to_le_bytes());
-            }
-        }
-        body.extend_from_slice(&self.data);
-        Ok(body)
+    fn pairs(&self) -> impl ExactSizeIterator<Item = (u32, &[u8], &[u8])> + Clone {
+        self.elements.iter().map(|element| {
+            let pair = self.data.get(element.start..).unwrap_or_default();
+            let (key, rest) = pair.split_at_checked(element.key_len).unwrap_or_default();
+            (element.flags, key, rest.get(..element.value_len).unwrap_or_default())
+        })
     }
 }
 
@@ -228,31 +223,14 @@ fn groups(level: Vec<Child>, page_size: usize) -> Vec<Vec<Child>> {
 /// Makes one branch.
 fn branch(children: Vec<Child>, pages: &mut Pages) -> Result<Child> {
     let mut body = Vec::new();
-    let mut start = 0;
-    for (child, left) in children.iter().zip((1..=children.len()).rev()) {
-        body.extend_from_slice(&narrow(left * ELEMENT_LEN + start)?.to_le_bytes());
-        body.extend_from_slice(&narrow(child.first_key.len())?.to_le_bytes());
-        body.extend_from_slice(&child.page.to_le_bytes());
-        start += child.first_key.len();
-    }
-    for child in &children {
-        body.extend_from_slice(&child.first_key);
-    }
+    write_branch(&mut body, children.iter().map(|child| (child.first_key.as_slice(), child.page)))?;
     let page = pages.add(Kind::Branch, children.len(), &body)?;
     let first_key = children.into_iter().next().map(|child| child.first_key).unwrap_or_default();
     Ok(Child { first_key, page })
 }
 
-fn narrow(len: usize) -> Result<u32> {
-    u32::try_from(len).map_err(|_| too_large())
-}
-
 fn narrow_count(count: usize) -> Result<u16> {
     u16::try_from(count).map_err(|_| too_large())
-}
-
-fn too_large() -> Error {
-    Error::unfit("a node is larger than the format can say")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! ```
 
 use super::page::{HEADER_LEN, Header, Kind};
-use super::{u64_at, widen};
+use super::u64_at;
 use crate::error::{Error, Result};
 use crate::units::Place;
 
@@ -50,12 +50,34 @@ impl<'a> Freelist<'a> {
     }
 }
 
-/// The page `id` of a file that has no free pages.
-pub(crate) fn empty_page(id: u64, page_size: u32) -> Vec<u8> {
-    let mut page = Vec::with_capacity(widen(page_size));
-    Header::write(&mut page, Kind::Freelist, id, 0, 0);
-    page.resize(widen(page_size), 0);
-    page
+/// How many pages a list of `count` ids takes.
+pub(crate) fn pages_for(count: usize, page_size: usize) -> usize {
+    let words = count + usize::from(count >= usize::from(COUNT_ELSEWHERE));
+    (HEADER_LEN + words * ID_LEN).div_ceil(page_size)
+}
+
+/// The list of `count` ids, ascending, on `pages` pages from `id` on: at least as many as [`pages_for`] says.
+///
+/// # Errors
+/// `Unfit` for more pages than a header can say.
+pub(crate) fn write(
+    id: u64,
+    pages: usize,
+    page_size: usize,
+    count: usize,
+    ids: impl Iterator<Item = u64>,
+) -> Result<Vec<u8>> {
+    let too_many = || Error::unfit("more free pages than the format can say");
+    let overflow = pages.checked_sub(1).and_then(|more| u32::try_from(more).ok()).ok_or_else(too_many)?;
+    let mut list = Vec::with_capacity(pages * page_size);
+    let short = u16::try_from(count).ok().filter(|&count| count != COUNT_ELSEWHERE);
+    Header::write(&mut list, Kind::Freelist, id, short.unwrap_or(COUNT_ELSEWHERE), overflow);
+    if short.is_none() {
+        list.extend_from_slice(&(count as u64).to_le_bytes());
+    }
+    ids.for_each(|id| list.extend_from_slice(&id.to_le_bytes()));
+    list.resize(pages * page_size, 0);
+    Ok(list)
 }
 
 #[cfg(test)]
@@ -85,6 +107,18 @@ mod tests {
         assert_eq!(ids(&page(65535, [2, 8, 9, 10])).unwrap(), [8, 9]);
         let many = std::iter::once(70_000).chain(100..70_100);
         assert_eq!(ids(&page(65535, many)).unwrap(), (100..70_100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_list_comes_back_as_it_was_written_in_as_many_pages_as_it_takes() {
+        for count in [0, 1, 126, 127, 65_533, 65_534, 65_535, 65_536, 70_000] {
+            let pages = pages_for(count, 1024);
+            let words = if count < 65_535 { count } else { count + 1 };
+            assert!(pages * 1024 >= 16 + words * 8 && (pages - 1) * 1024 < 16 + words * 8);
+            let wanted = (9..).take(count).collect::<Vec<u64>>();
+            let page = write(2, pages, 1024, count, wanted.iter().copied()).unwrap();
+            assert_eq!((page.len(), ids(&page).unwrap()), (pages * 1024, wanted));
+        }
     }
 
     #[test]

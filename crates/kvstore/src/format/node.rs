@@ -33,6 +33,56 @@ const _: () = assert!(ELEMENT_LEN == 16 && BRANCH_CHILD + size_of::<u64>() == EL
 /// A leaf element's value is a bucket.
 pub(crate) const FLAG_BUCKET: u32 = 1;
 
+/// Writes what follows the header of a leaf: elements of flags, key and value.
+///
+/// # Errors
+/// `Unfit` when a position or length does not fit the format.
+pub(crate) fn write_leaf<'a>(
+    out: &mut Vec<u8>,
+    elements: impl ExactSizeIterator<Item = (u32, &'a [u8], &'a [u8])> + Clone,
+) -> Result<()> {
+    let mut pos = elements.len() * ELEMENT_LEN;
+    for (flags, key, value) in elements.clone() {
+        for field in [flags, narrow(pos)?, narrow(key.len())?, narrow(value.len())?] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        pos = pos + key.len() + value.len() - ELEMENT_LEN;
+    }
+    for (_, key, value) in elements {
+        out.extend_from_slice(key);
+        out.extend_from_slice(value);
+    }
+    Ok(())
+}
+
+/// Writes what follows the header of a branch: for each child its first key and its page.
+///
+/// # Errors
+/// As [`write_leaf`].
+pub(crate) fn write_branch<'a>(
+    out: &mut Vec<u8>,
+    elements: impl ExactSizeIterator<Item = (&'a [u8], u64)> + Clone,
+) -> Result<()> {
+    let mut pos = elements.len() * ELEMENT_LEN;
+    for (key, child) in elements.clone() {
+        out.extend_from_slice(&narrow(pos)?.to_le_bytes());
+        out.extend_from_slice(&narrow(key.len())?.to_le_bytes());
+        out.extend_from_slice(&child.to_le_bytes());
+        pos = pos + key.len() - ELEMENT_LEN;
+    }
+    elements.for_each(|(key, _)| out.extend_from_slice(key));
+    Ok(())
+}
+
+fn narrow(len: usize) -> Result<u32> {
+    u32::try_from(len).map_err(|_| too_large())
+}
+
+/// What is said of a node that the format has no numbers for.
+pub(crate) fn too_large() -> Error {
+    Error::unfit("a node is larger than the format can say")
+}
+
 /// The bytes of one node: all of its pages, or the value that holds it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a> {

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: a disk in memory, and the content of a store as a value.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod history;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
