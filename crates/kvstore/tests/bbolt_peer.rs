@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 
+use common::history::{Manner, Seed, assert_is, seeds, step};
 use common::{Content, Entry, assert_found_one_by_one, build, content, copied, fill, open, varied};
-use icecore_disk::{LockMode, RealDisk};
-use icecore_kvstore::{Store, TxId};
-use icecore_testkit::fixtures;
+use icecore_disk::{Disk, LockMode, RealDisk};
+use icecore_kvstore::{Builder, Store, TxId};
+use icecore_testkit::disk::{Hooked, without_sync};
+use icecore_testkit::{Random, fixtures};
 use serde_json::Value;
 
 struct Peer(PathBuf);
@@ -58,15 +60,20 @@ impl Peer {
     fn dump(&self, file: &Path) -> Content {
         let output = self.run("dump", file, &[]);
         assert_success(&output, &file.display().to_string());
-        let mut all = Content::new();
-        for line in String::from_utf8(output.stdout).expect("text").lines() {
-            let line = serde_json::from_str::<Value>(line).expect("a line of JSON");
-            let path = line["bucket"].as_array().expect("a path").iter().map(bytes).collect::<Vec<_>>();
-            let entry = line.get("key").map(|key| (bytes(key), Entry::Value(bytes(&line["value"]))));
-            place(&mut all, &path, line["sequence"].as_u64().unwrap_or(0), entry);
-        }
-        all
+        dumped(output.stdout)
     }
+}
+
+/// What a dump says.
+fn dumped(lines: Vec<u8>) -> Content {
+    let mut all = Content::new();
+    for line in String::from_utf8(lines).expect("text").lines() {
+        let line = serde_json::from_str::<Value>(line).expect("a line of JSON");
+        let path = line["bucket"].as_array().expect("a path").iter().map(bytes).collect::<Vec<_>>();
+        let entry = line.get("key").map(|key| (bytes(key), Entry::Value(bytes(&line["value"]))));
+        place(&mut all, &path, line["sequence"].as_u64().unwrap_or(0), entry);
+    }
+    all
 }
 
 fn assert_success(output: &Output, what: &str) {
@@ -189,6 +196,74 @@ fn we_read_what_bbolt_writes_and_it_reads_our_copy_and_our_replacement() {
             assert!(open(&file).txid() > TxId::new(txid.get()), "bbolt counts on from our transaction");
         }
     }
+}
+
+/// One process of the peer checks and dumps the files of many histories.
+#[test]
+fn bbolt_finds_our_transactions_sound_and_reads_what_they_wrote() {
+    const TOGETHER: usize = 200;
+    if peers().is_empty() {
+        return;
+    }
+    let seeds = seeds(240);
+    for first in seeds.clone().step_by(TOGETHER) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |seed: u64| dir.path().join(format!("{seed}.bolt"));
+        let models: Vec<_> = (first..seeds.end)
+            .take(TOGETHER)
+            .map(|seed| {
+                let _seed = Seed(seed);
+                let mut random = Random::new(seed);
+                let manner = Manner::of(&mut random);
+                let builder = Builder::new(1024 << random.below(4)).unwrap();
+                let store = Store::create(unsynced(), &file(seed), builder).unwrap();
+                let mut model = Content::new();
+                for _ in 0..1 + random.below(10) {
+                    step(&store, &mut model, manner, &mut random).unwrap();
+                }
+                (seed, model)
+            })
+            .collect();
+        for peer in peers() {
+            assert_success(&peer.run("audit", dir.path(), &[]), "audit");
+            for (seed, model) in &models {
+                let dump = file(*seed).with_extension("bolt.dump");
+                assert!(&dumped(std::fs::read(&dump).unwrap()) == model, "seed {seed} reads otherwise");
+                std::fs::remove_file(&dump).unwrap();
+            }
+        }
+    }
+}
+
+/// Every state of the file is one that the other wrote to, with either kind of freelist and with none.
+#[test]
+fn bbolt_and_we_write_to_the_same_file_by_turns() {
+    for (version, peer) in peers().iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("turns.bolt");
+        let mut random = Random::new(version as u64);
+        for round in 0..100 {
+            let _seed = Seed(u64::from(round));
+            assert_success(&peer.run("write", &file, &[round, 4096]), "write");
+            let store = Store::open(unsynced(), &file, LockMode::Exclusive).unwrap();
+            let mut model = content(&store.view()).unwrap();
+            for _ in 0..1 + random.below(4) {
+                let manner = Manner { key_len_max: 40, ..Manner::of(&mut random) };
+                step(&store, &mut model, manner, &mut random).unwrap();
+            }
+            assert_is(&store.view(), &model);
+            drop(store);
+            peer.assert_check_passes(&file);
+            if round % 10 == 9 {
+                assert!(peer.dump(&file) == model, "round {round} reads otherwise");
+            }
+        }
+    }
+}
+
+/// The real disk without syncs: no power is lost here.
+fn unsynced() -> Arc<dyn Disk> {
+    Arc::new(Hooked::new(RealDisk, without_sync))
 }
 
 #[test]

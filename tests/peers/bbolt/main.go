@@ -3,6 +3,7 @@
 //	check FILE                  bbolt's own check; prints what it finds and exits with 1 if that is anything
 //	dump FILE                   one JSON line for each bucket and each pair, in key order
 //	write FILE SEED PAGESIZE    puts and deletes in several transactions; a file that exists is continued
+//	audit DIR                   checks each *.bolt file in DIR and dumps it into a file of that name with .dump behind it
 //	lengthen FILE PAGESIZE      a file with more free pages than the short form of a freelist can count
 package main
 
@@ -12,8 +13,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -29,7 +32,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: check|dump|write|lengthen FILE ...")
+		return errors.New("usage: check|dump|audit|write|lengthen PATH ...")
 	}
 	numbers := make([]int64, 0, 2)
 	for _, arg := range args[2:] {
@@ -43,7 +46,9 @@ func run(args []string) error {
 	case args[0] == "check" && len(numbers) == 0:
 		return check(args[1])
 	case args[0] == "dump" && len(numbers) == 0:
-		return dump(args[1])
+		return dump(args[1], os.Stdout)
+	case args[0] == "audit" && len(numbers) == 0:
+		return audit(args[1])
 	case args[0] == "write" && len(numbers) == 2:
 		return write(args[1], numbers[0], int(numbers[1]))
 	case args[0] == "lengthen" && len(numbers) == 1:
@@ -75,13 +80,38 @@ type line struct {
 	Value    *string  `json:"value,omitempty"`
 }
 
-func dump(path string) error {
+func audit(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.bolt"))
+	if err != nil {
+		return err
+	}
+	var found []error
+	for _, path := range paths {
+		if err := auditFile(path); err != nil {
+			found = append(found, fmt.Errorf("%s: %w", path, err))
+		}
+	}
+	return errors.Join(found...)
+}
+
+func auditFile(path string) error {
+	if err := check(path); err != nil {
+		return err
+	}
+	file, err := os.Create(path + ".dump")
+	if err != nil {
+		return err
+	}
+	return errors.Join(dump(path, file), file.Close())
+}
+
+func dump(path string, to io.Writer) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	out := bufio.NewWriter(os.Stdout)
+	out := bufio.NewWriter(to)
 	lines := json.NewEncoder(out)
 	err = db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {

@@ -76,7 +76,7 @@ pub(crate) fn change(
     random: &mut Random,
 ) -> Result<()> {
     for _ in 0..1 + random.below(4) {
-        let name = format!("bucket {}", random.below(6)).into_bytes();
+        let name = format!("bucket-{}", random.below(8)).into_bytes();
         if random.one_in(12) {
             assert_eq!(tx.delete_bucket(&name)?, model.remove(&name).is_some());
             continue;
@@ -123,7 +123,7 @@ fn fill(
         _ => {}
     }
     if depth < 4 && random.one_in(2) {
-        let name = format!("+{}", random.below(3)).into_bytes();
+        let name = format!("inside-{}", random.below(3)).into_bytes();
         if random.one_in(5) {
             assert_eq!(bucket.delete_bucket(&name)?, model.remove(&name).is_some());
         } else {
@@ -135,7 +135,11 @@ fn fill(
     match random.below(5) {
         // Everything between two keys goes.
         0 => {
-            let (low, high) = (key(manner, random), key(manner, random));
+            let low = match model.keys().nth(random.below(1 + model.len())) {
+                Some(some) if random.one_in(2) => some.clone(),
+                _ => key(manner, random),
+            };
+            let high = key(manner, random);
             let doomed: Vec<_> = model
                 .range(low.clone().min(high.clone())..high.max(low))
                 .map(|(key, _)| key.clone())
