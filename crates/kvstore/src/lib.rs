@@ -10,7 +10,7 @@
 //! - It does not see a flipped bit inside a key or a value, since pages of this format have no checksum.
 //! - It does not read a file that another process has open to write.
 //! - A view, a copy or a chunk of one keeps the pages it shows from being used again: held for long while others write,
-//!   the file grows ([`Store::stats`] names who holds what). It never shrinks; [`Store::replace`] makes a small one.
+//!   the file grows ([`Store::stats`] names who holds what). It never shrinks; [`Store::compact`] makes a small one.
 //! - A transaction holds what it changed in memory until its commit, at least the pages it touched; a value or two of a
 //!   gigabyte fit, ten do not. A [`Builder`] holds the whole file.
 //! - The first transaction after opening reads the whole file and refuses a damaged one; later ones read what they need.
@@ -74,4 +74,4 @@ pub use stats::{Reader, Stats};
 pub use store::Store;
 pub use tx::{BucketMut, Tx};
 pub use units::{Offset, PageId, TxId};
-pub use view::{Bucket, Buckets, Item, Pairs, View};
+pub use view::{Bucket, Buckets, Cursor, Item, Pairs, View};

@@ -192,7 +192,25 @@ impl Store {
     /// # Durability
     /// On `Ok` the new content and its name are.
     pub fn replace(&self, builder: Builder) -> Result<TxId> {
+        self.replace_by(&mut self.writing.lock(), builder)
+    }
+
+    /// Makes the file as small as its content allows: all of it is built anew, and replaces the old file.
+    ///
+    /// Transactions wait meanwhile, views do not; those that exist keep the old file, and its space, until they end.
+    ///
+    /// # Errors
+    /// As [`Store::replace`]; damage in what is read.
+    ///
+    /// # Durability
+    /// As [`Store::replace`].
+    pub fn compact(&self) -> Result<TxId> {
         let mut writing = self.writing.lock();
+        let builder = self.view().to_builder()?;
+        self.replace_by(&mut writing, builder)
+    }
+
+    fn replace_by(&self, writing: &mut Writing, builder: Builder) -> Result<TxId> {
         let txid = builder.txid();
         let state = Arc::clone(&self.current.read());
         writing.writer(&state)?;

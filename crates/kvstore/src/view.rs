@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::TxId;
+use crate::build::Builder;
 use crate::check;
 use crate::copy::HotCopy;
-use crate::cursor::{self, Cursor, NESTING_MAX};
+use crate::cursor::{self, NESTING_MAX};
 use crate::error::{Error, Result};
 use crate::format::bucket::{BucketValue, Root};
 use crate::format::node::LeafElement;
@@ -85,6 +86,22 @@ impl View {
         self.0.named(HotCopy::plan(Arc::clone(&self.0)))
     }
 
+    /// A builder with all that this view shows: the state that follows it, without free pages and with full ones.
+    ///
+    /// [`Store::create`](crate::Store::create) makes a new, compact file of it; [`Store::replace`](crate::Store::replace)
+    /// makes it this file's content, unless something was committed since.
+    ///
+    /// # Errors
+    /// As [`View::bucket`].
+    pub fn to_builder(&self) -> Result<Builder> {
+        let mut builder = Builder::after(self.page_size(), self.txid());
+        for bucket in self.buckets()? {
+            let (name, bucket) = bucket?;
+            self.0.named(bucket.add_to(&mut builder, name))?;
+        }
+        Ok(builder)
+    }
+
     fn top(&self) -> Bucket<'_> {
         Bucket { state: &self.0, value: self.0.root(), nesting: 0 }
     }
@@ -159,8 +176,17 @@ impl<'v> Bucket<'v> {
     /// # Errors
     /// As [`Bucket::iter`].
     pub fn buckets(&self) -> Result<Buckets<'v>> {
-        let cursor = self.state.named(Cursor::seek(self.state, self.value.root, b""))?;
+        let cursor = self.state.named(cursor::Cursor::seek(self.state, self.value.root, b""))?;
         Ok(Buckets { outer: *self, cursor })
+    }
+
+    /// A cursor before the first pair or bucket.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub fn cursor(&self) -> Result<Cursor<'v>> {
+        let cursor = self.state.named(cursor::Cursor::seek(self.state, self.value.root, b""))?;
+        Ok(Cursor { bucket: *self, cursor })
     }
 
     /// The counter that bbolt keeps with each bucket; influxd leaves it at 0.
@@ -173,6 +199,21 @@ impl<'v> Bucket<'v> {
         matches!(self.value.root, Root::Inline(_))
     }
 
+    /// Adds the whole bucket to what is being built, under `name`.
+    fn add_to(&self, builder: &mut Builder, name: &[u8]) -> Result<()> {
+        builder.open_bucket(name)?;
+        builder.set_sequence(self.value.sequence)?;
+        let mut cursor = cursor::Cursor::seek(self.state, self.value.root, b"")?;
+        while let Some(element) = cursor.next()? {
+            if element.is_bucket {
+                self.open(&element)?.add_to(builder, element.key)?;
+            } else {
+                builder.put(element.key, element.value)?;
+            }
+        }
+        builder.close_bucket()
+    }
+
     fn open(&self, element: &LeafElement<'v>) -> Result<Bucket<'v>> {
         if self.nesting >= NESTING_MAX {
             return Err(Error::corrupt("buckets are nested too deep", element.value_place));
@@ -182,7 +223,7 @@ impl<'v> Bucket<'v> {
     }
 
     fn pairs(&self, start: &[u8], end: Option<Vec<u8>>) -> Result<Pairs<'v>> {
-        let cursor = self.state.named(Cursor::seek(self.state, self.value.root, start))?;
+        let cursor = self.state.named(cursor::Cursor::seek(self.state, self.value.root, start))?;
         Ok(Pairs { state: self.state, cursor, end, is_done: false })
     }
 }
@@ -224,7 +265,7 @@ impl<'v> Item<'v> {
 #[derive(Clone, Debug)]
 pub struct Pairs<'v> {
     state: &'v State,
-    cursor: Cursor<'v>,
+    cursor: cursor::Cursor<'v>,
     /// The first key that is no longer wanted.
     end: Option<Vec<u8>>,
     is_done: bool,
@@ -253,7 +294,7 @@ impl<'v> Iterator for Pairs<'v> {
 #[derive(Clone, Debug)]
 pub struct Buckets<'v> {
     outer: Bucket<'v>,
-    cursor: Cursor<'v>,
+    cursor: cursor::Cursor<'v>,
 }
 
 impl<'v> Iterator for Buckets<'v> {
@@ -272,6 +313,77 @@ impl<'v> Iterator for Buckets<'v> {
             }
         }
     }
+}
+
+/// A place in a bucket between two neighbours, or at one of its ends; goes both ways.
+///
+/// ```
+/// # use icecore_kvstore::{Builder, Item, Store};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("influxd.bolt");
+/// # let store = Store::create(std::sync::Arc::new(icecore_disk::RealDisk), &path, Builder::new(4096)?)?;
+/// store.write(|tx| {
+///     let mut depths = tx.create_bucket(b"depths")?;
+///     depths.put(b"1000", b"Holocene")?;
+///     depths.put(b"3200", b"Pleistocene")
+/// })?;
+/// let view = store.view();
+/// let mut cursor = view.bucket(b"depths")?.unwrap().cursor()?;
+/// cursor.seek(b"2000")?;
+/// assert_eq!(cursor.next()?, Some(Item::Pair(b"3200", b"Pleistocene")));
+/// assert_eq!(cursor.next()?, None);
+/// assert_eq!(cursor.prev()?, Some(Item::Pair(b"3200", b"Pleistocene")));
+/// assert_eq!(cursor.prev()?, Some(Item::Pair(b"1000", b"Holocene")));
+/// # Ok::<(), icecore_kvstore::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cursor<'v> {
+    bucket: Bucket<'v>,
+    cursor: cursor::Cursor<'v>,
+}
+
+impl<'v> Cursor<'v> {
+    /// Goes before the first key that is not below `key`.
+    ///
+    /// # Errors
+    /// Damage on the way to it, with page and offset; the same holds for every step below. A step that failed ends the
+    /// walk: what follows is `None` until the next call of this or of [`Cursor::seek_end`].
+    pub fn seek(&mut self, key: &[u8]) -> Result<()> {
+        let Bucket { state, value, .. } = self.bucket;
+        self.cursor = state.named(cursor::Cursor::seek(state, value.root, key))?;
+        Ok(())
+    }
+
+    /// Goes behind the last key.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek`].
+    pub fn seek_end(&mut self) -> Result<()> {
+        let Bucket { state, value, .. } = self.bucket;
+        self.cursor = state.named(cursor::Cursor::end(state, value.root))?;
+        Ok(())
+    }
+
+    /// Passes the pair or bucket that comes next, and returns it; at the end it stays.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek`].
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot go back")]
+    pub fn next(&mut self) -> Result<Option<Item<'v>>> {
+        Ok(self.bucket.state.named(self.cursor.next())?.map(item))
+    }
+
+    /// Passes the pair or bucket that comes before, and returns it; at the start it stays.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek`].
+    pub fn prev(&mut self) -> Result<Option<Item<'v>>> {
+        Ok(self.bucket.state.named(self.cursor.prev())?.map(item))
+    }
+}
+
+fn item(element: LeafElement<'_>) -> Item<'_> {
+    if element.is_bucket { Item::Bucket(element.key) } else { Item::Pair(element.key, element.value) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use common::history::{Manner, Seed, assert_is, seeds, step};
 use common::{Content, Entry, assert_found_one_by_one, content};
 use icecore_disk::{Disk, LockMode, RealDisk};
-use icecore_kvstore::{Builder, ErrorKind, Result, Store, TxId};
+use icecore_kvstore::{Builder, ErrorKind, Item, Result, Store, TxId};
 use icecore_testkit::Random;
 use icecore_testkit::disk::{Hooked, without_sync};
 
@@ -292,4 +292,96 @@ fn nothing_is_written_to_a_damaged_file() {
     }
     drop(store);
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+/// Walks at random, and turns round at random; a position in the sorted content follows.
+#[test]
+fn a_cursor_goes_both_ways_over_pages_of_every_kind() {
+    for seed in 1..6 {
+        let _seed = Seed(seed);
+        let mut random = Random::new(seed);
+        let manner = Manner { keys: 3000, changes: 600, ..Manner::of(&mut random) };
+        let dir = tempfile::tempdir().unwrap();
+        let store = create(&dir.path().join("a.bolt"), 1024);
+        let mut model = Content::new();
+        for _ in 0..12 {
+            step(&store, &mut model, manner, &mut random).unwrap();
+        }
+        let view = store.view();
+        for (name, entry) in &model {
+            let Entry::Bucket(_, content) = entry else { panic!("a pair at the top") };
+            let wanted: Vec<_> = content
+                .iter()
+                .map(|(key, entry)| match entry {
+                    Entry::Value(value) => Item::Pair(key, value),
+                    Entry::Bucket(..) => Item::Bucket(key),
+                })
+                .collect();
+            let mut cursor = view.bucket(name).unwrap().unwrap().cursor().unwrap();
+            let mut at = 0;
+            for _ in 0..60 {
+                match random.below(8) {
+                    0 => {
+                        cursor.seek_end().unwrap();
+                        at = wanted.len();
+                    }
+                    1 | 2 => {
+                        let len = 1 + random.below(3);
+                        let key = random.bytes(len);
+                        cursor.seek(&key).unwrap();
+                        at = wanted.partition_point(|item| item.key() < &key[..]);
+                    }
+                    3 | 4 => {
+                        for _ in 0..random.below(wanted.len() + 20) {
+                            assert_eq!(cursor.next().unwrap(), wanted.get(at).copied());
+                            at = (at + 1).min(wanted.len());
+                        }
+                    }
+                    _ => {
+                        for _ in 0..random.below(wanted.len() + 20) {
+                            assert_eq!(
+                                cursor.prev().unwrap(),
+                                at.checked_sub(1).map(|before| wanted[before])
+                            );
+                            at = at.saturating_sub(1);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compact_file_has_no_free_page_and_the_same_content_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.bolt");
+    let store = create(&path, 1024);
+    let mut random = Random::new(3);
+    let manner = Manner { keys: 400, key_len_max: 12, value_len_max: 120, changes: 200 };
+    let mut model = Content::new();
+    for _ in 0..20 {
+        step(&store, &mut model, manner, &mut random).unwrap();
+    }
+    let (before, then) = (store.view(), model.clone());
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let long = size(&path);
+    let txid = store.txid();
+    assert_eq!(store.compact().unwrap(), TxId::new(txid.get() + 1));
+    let report = store.view().verify().unwrap();
+    assert_eq!((report.free, report.pages * 1024), (0, size(&path)));
+    assert!(size(&path) < long / 2, "{long} bytes before, {} after", size(&path));
+    assert_is(&store.view(), &model);
+    for _ in 0..5 {
+        step(&store, &mut model, manner, &mut random).unwrap();
+    }
+    assert_is(&store.view(), &model);
+    assert_is(&before, &then);
+
+    let other = dir.path().join("other.bolt");
+    let copy = Store::create(disk(), &other, store.view().to_builder().unwrap()).unwrap();
+    assert_is(&copy.view(), &model);
+    let builder = store.view().to_builder().unwrap();
+    put_many(&store, b"b", 0..1, b"in between");
+    assert_eq!(store.replace(builder).unwrap_err().kind(), ErrorKind::Stale);
 }
