@@ -8,7 +8,8 @@
 //!
 //! What it is not, and what to know:
 //! - It does not see a flipped bit inside a key or a value, since pages of this format have no checksum.
-//! - It does not read a file that another process has open to write.
+//! - It opens no file that another process has open to write; [`View::of_file_in_use`] copies one that is small enough to
+//!   be read between two commits.
 //! - A view, a copy or a chunk of one keeps the pages it shows from being used again: held for long while others write,
 //!   the file grows ([`Store::stats`] names who holds what). It never shrinks; [`Store::compact`] makes a small one.
 //! - A transaction holds what it changed in memory until its commit, at least the pages it touched; a value or two of a
@@ -57,6 +58,7 @@ mod cursor;
 mod error;
 mod file;
 mod format;
+mod live;
 mod publish;
 mod report;
 mod state;

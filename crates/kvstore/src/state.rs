@@ -40,10 +40,15 @@ impl State {
     /// the file `path`, the name it has or is about to get.
     pub(crate) fn load(disk: &dyn Disk, at: &Path, path: &Path, lock: Box<dyn Lock>) -> Result<Arc<Self>> {
         let map = disk.map(at).map_err(|error| Error::io(error, at))?;
-        let (meta, meta_page, spare) = choose(&map).map_err(|error| error.in_file(at))?;
+        Self::of(map, path, lock).map_err(|error| error.in_file(at))
+    }
+
+    /// The newest state that `map` shows; the errors do not name the file yet.
+    pub(crate) fn of(map: Map, path: &Path, lock: Box<dyn Lock>) -> Result<Arc<Self>> {
+        let (meta, meta_page, spare) = choose(&map)?;
         let file = Arc::new(File::new(path, widen(meta.page_size), &map, lock));
         let state = Self { file, map, meta, meta_page, spare };
-        state.holds_its_pages().map_err(|error| error.in_file(at))?;
+        state.holds_its_pages()?;
         Ok(state.alive())
     }
 
@@ -172,7 +177,7 @@ impl State {
 ///
 /// When neither is whole the error is the first one's. Where the second lies is told by the page size in the first; if
 /// that one is damaged, it is sought at each possible place and must name the page size that led there.
-fn choose(map: &[u8]) -> Result<(Meta, PageId, Option<Error>)> {
+pub(crate) fn choose(map: &[u8]) -> Result<(Meta, PageId, Option<Error>)> {
     match meta_at(map, 0, 0) {
         Ok(first) => match second_meta(map, first.page_size) {
             Ok(second) if second.txid > first.txid => Ok((second, PageId::new(1), None)),

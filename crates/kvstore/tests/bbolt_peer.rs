@@ -10,14 +10,16 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use common::history::{Manner, Seed, assert_is, seeds, step};
 use common::{Content, Entry, assert_found_one_by_one, build, content, copied, fill, open, varied};
 use icecore_disk::{Disk, LockMode, RealDisk};
-use icecore_kvstore::{Builder, Store, TxId};
+use icecore_kvstore::{Builder, ErrorKind, Store, TxId, View};
 use icecore_testkit::disk::{Hooked, without_sync};
 use icecore_testkit::{Random, fixtures};
 use serde_json::Value;
@@ -264,6 +266,48 @@ fn bbolt_and_we_write_to_the_same_file_by_turns() {
 /// The real disk without syncs: no power is lost here.
 fn unsynced() -> Arc<dyn Disk> {
     Arc::new(Hooked::new(RealDisk, without_sync))
+}
+
+/// bbolt commits fifty times a second to a file of 16 MiB. `ICECORE_SNAPSHOTS` asks for more than a few.
+#[test]
+fn a_file_that_bbolt_is_writing_is_copied_whole_or_not_at_all() {
+    let wanted: u32 = std::env::var("ICECORE_SNAPSHOTS").map_or(20, |count| count.parse().expect("a number"));
+    for peer in peers() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("churned.bolt");
+        let millis = 1000 + wanted * 200;
+        let mut churn = Command::new(&peer.0);
+        churn.arg("churn").arg(&file).args([millis, 50].map(|number| number.to_string()));
+        let mut churning = churn.stdout(Stdio::piped()).spawn().expect("peer runs");
+        let mut ready = String::new();
+        BufReader::new(churning.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready.trim(), "ready");
+        let (mut copied, mut states) = (0, BTreeSet::new());
+        for _ in 0..wanted {
+            match View::of_file_in_use(&RealDisk, &file, 10) {
+                Ok(view) => {
+                    assert_sums_up(&view);
+                    copied += 1;
+                    states.insert(view.txid());
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Changed, "{error}"),
+            }
+        }
+        let is_churning = churning.try_wait().unwrap().is_none();
+        assert_success(&churning.wait_with_output().unwrap(), "churn");
+        println!("{copied} of {wanted} copied, {} states, still churning: {is_churning}", states.len());
+        assert!(states.len() > 3 && copied * 100 >= wanted * 95, "{copied} of {wanted} copied");
+        assert_sums_up(&open(&file).view());
+    }
+}
+
+/// The numbers in all pairs sum up to what the same transaction noted.
+fn assert_sums_up(view: &View) {
+    let number = |value: &[u8]| u64::from_be_bytes(value[..8].try_into().unwrap());
+    let data = view.bucket(b"data").unwrap().unwrap();
+    let sum = data.iter().unwrap().map(|pair| number(pair.unwrap().1)).fold(0, u64::wrapping_add);
+    let noted = view.bucket(b"sum").unwrap().unwrap().get(b"sum").unwrap().unwrap();
+    assert_eq!(sum, number(noted), "a mixture");
 }
 
 #[test]

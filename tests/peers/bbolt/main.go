@@ -4,11 +4,14 @@
 //	dump FILE                   one JSON line for each bucket and each pair, in key order
 //	write FILE SEED PAGESIZE    puts and deletes in several transactions; a file that exists is continued
 //	audit DIR                   checks each *.bolt file in DIR and dumps it into a file of that name with .dump behind it
+//	churn FILE MILLIS PERSECOND commits to FILE for a while: each pair begins with the transaction that put it, and the
+//	                            bucket "sum" has the sum of these numbers; "ready" is printed when the file is full
 //	lengthen FILE PAGESIZE      a file with more free pages than the short form of a freelist can count
 package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -32,7 +35,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: check|dump|audit|write|lengthen PATH ...")
+		return errors.New("usage: check|dump|audit|write|churn|lengthen PATH ...")
 	}
 	numbers := make([]int64, 0, 2)
 	for _, arg := range args[2:] {
@@ -51,6 +54,8 @@ func run(args []string) error {
 		return audit(args[1])
 	case args[0] == "write" && len(numbers) == 2:
 		return write(args[1], numbers[0], int(numbers[1]))
+	case args[0] == "churn" && len(numbers) == 2:
+		return churn(args[1], time.Duration(numbers[0])*time.Millisecond, time.Second/time.Duration(numbers[1]))
 	case args[0] == "lengthen" && len(numbers) == 1:
 		return lengthen(args[1], int(numbers[0]))
 	}
@@ -197,6 +202,57 @@ func change(random *rand.Rand, bucket *bbolt.Bucket) error {
 		if err := bucket.Put(key, value); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func churn(path string, duration, pause time.Duration) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	random := rand.New(rand.NewSource(1))
+	written := make([]uint64, 3500)
+	sum := uint64(0)
+	put := func(tx *bbolt.Tx, keys []int, now uint64) error {
+		bucket, err := tx.CreateBucketIfNotExists([]byte("data"))
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			value := make([]byte, 3000+random.Intn(2000))
+			binary.BigEndian.PutUint64(value, now)
+			if err := bucket.Put(binary.BigEndian.AppendUint64(nil, uint64(key)), value); err != nil {
+				return err
+			}
+			sum += now - written[key]
+			written[key] = now
+		}
+		if bucket, err = tx.CreateBucketIfNotExists([]byte("sum")); err != nil {
+			return err
+		}
+		return bucket.Put([]byte("sum"), binary.BigEndian.AppendUint64(nil, sum))
+	}
+	all := make([]int, len(written))
+	for key := range all {
+		all[key] = key
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return put(tx, all, 1) }); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	end := time.Now().Add(duration)
+	for now := uint64(2); time.Now().Before(end); now++ {
+		keys := make([]int, 1+random.Intn(20))
+		for at := range keys {
+			keys[at] = random.Intn(len(written))
+		}
+		begin := time.Now()
+		if err := db.Update(func(tx *bbolt.Tx) error { return put(tx, keys, now) }); err != nil {
+			return err
+		}
+		time.Sleep(pause - time.Since(begin))
 	}
 	return nil
 }
