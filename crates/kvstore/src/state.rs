@@ -52,6 +52,18 @@ impl State {
         Ok(state.alive())
     }
 
+    /// What the file shows if this is its meta, which no longer has to be true.
+    pub(crate) fn assume(
+        map: Map,
+        meta: Meta,
+        meta_page: PageId,
+        path: &Path,
+        lock: Box<dyn Lock>,
+    ) -> Arc<Self> {
+        let file = Arc::new(File::new(path, widen(meta.page_size), &map, lock));
+        Self { file, map, meta, meta_page, spare: None }.alive()
+    }
+
     /// The state that a commit left: `meta` is on its page, and `map` shows all that it leads to.
     pub(crate) fn committed(&self, map: Map, meta: Meta) -> Arc<Self> {
         let meta_page = PageId::new(meta.txid.get() % META_PAGES);

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use icecore_disk::LockMode;
-use icecore_kvstore::{Bucket, Error, Result, Store, View};
+use icecore_kvstore::{Bucket, Error, Result, Store, View, salvage};
 
 use crate::MemDisk;
 
@@ -26,6 +26,16 @@ pub fn bolt(bytes: &[u8]) {
     }
 }
 
+/// What is salvaged of a sound file is all of it; of any other bytes, whatever it is, it ends.
+fn salvages(disk: &MemDisk, wanted: Option<usize>) {
+    let mut pairs = 0;
+    let report = salvage(disk, Path::new(FILE), |_| pairs += 1);
+    if let Some(wanted) = wanted {
+        assert!(report.is_ok_and(|report| report.is_clean()), "a sound file");
+        assert_eq!(pairs, wanted);
+    }
+}
+
 fn open(bytes: Vec<u8>) -> Result<Store> {
     let disk = MemDisk::default();
     disk.put(Path::new(FILE), bytes);
@@ -39,16 +49,20 @@ fn names_damage(error: &Error) {
 }
 
 fn reads(bytes: Vec<u8>) {
-    let Ok(store) = open(bytes) else { return };
+    let disk = MemDisk::default();
+    disk.put(Path::new(FILE), bytes.clone());
+    let Ok(store) = open(bytes) else { return salvages(&disk, None) };
     let view = store.view();
     let copied = view.copy();
     if let Err(error) = view.verify() {
         names_damage(&error);
         assert!(copied.is_err(), "what is damaged is not copied");
         let _ = dump(&view, STEPS_MAX); // whatever it says, it says it in the end
+        salvages(&disk, None);
         return;
     }
     let pairs = dump(&view, usize::MAX).expect("a sound file is read");
+    salvages(&disk, Some(pairs.iter().filter(|step| matches!(step, Step::Pair(..))).count()));
     let copied = copied.expect("a sound file is copied");
     let len_bytes = copied.len_bytes();
     let copied = collect(copied);
