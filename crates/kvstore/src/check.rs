@@ -11,9 +11,9 @@ use std::ops::Range;
 use crate::PageId;
 use crate::cursor::{DEPTH_MAX, NESTING_MAX};
 use crate::error::{Error, Result};
-use crate::format::bucket::{BucketValue, Root};
+use crate::format::bucket::{self, BucketValue, Root};
 use crate::format::meta::META_PAGES;
-use crate::format::node::{LeafElement, Node};
+use crate::format::node::{LeafElement, Node, order};
 use crate::report::Report;
 use crate::state::State;
 use crate::units::Place;
@@ -87,6 +87,9 @@ pub(crate) fn walk(state: &State) -> Walked {
     }
     walk.count_pages();
     walk.report.sort();
+    if walk.report.is_clean() {
+        state.found_sound();
+    }
     let free = walk.free_runs();
     Walked { report: walk.report, extents: walk.extents, free }
 }
@@ -148,6 +151,7 @@ impl<'v> Walk<'v> {
             let (page, from, depth) = (element.child, element.place, visit.depth + 1);
             below = Some(Visit { page, from, keys, depth, nesting: visit.nesting });
         }
+        order.ends()?;
         self.ahead.extend(below);
         Ok(order.end)
     }
@@ -156,9 +160,10 @@ impl<'v> Walk<'v> {
         let mut order = Order::new(node, visit.keys);
         for index in 0..node.count() {
             let element = node.leaf(index)?;
-            order.accept(element.key, &element.span)?;
+            let span = node.span(&element);
+            order.accept(element.key, &span)?;
             if index == 0 {
-                self.first(element.key, &element.span, node, visit);
+                self.first(element.key, &span, node, visit);
             }
             if element.is_bucket {
                 self.bucket(&element, visit.nesting)?;
@@ -168,11 +173,15 @@ impl<'v> Walk<'v> {
                 self.pair(&element);
             }
         }
+        order.ends()?;
         Ok(order.end)
     }
 
     fn pair(&mut self, element: &LeafElement<'v>) {
         self.report.pairs += 1;
+        if !bucket::may_be_inline(element.value) {
+            return;
+        }
         let bucket = BucketValue::parse(element.value, element.value_place).map(|bucket| bucket.root);
         if let Ok(Root::Inline(node)) = bucket
             && inline(&node).is_ok()
@@ -286,7 +295,7 @@ fn inline(node: &Node<'_>) -> Result<u64> {
     let mut order = Order::new(node, Keys::default());
     for index in 0..node.count() {
         let element = node.leaf(index)?;
-        order.accept(element.key, &element.span)?;
+        order.accept(element.key, &node.span(&element))?;
         if element.is_bucket {
             return Err(Error::corrupt("a bucket inside an inline bucket", element.value_place));
         }
@@ -302,13 +311,15 @@ struct Order<'v> {
     place: Place,
     keys: Keys<'v>,
     before: Option<&'v [u8]>,
+    /// Where the last element's data began.
+    start: usize,
     /// Where the next element's data must begin.
     end: usize,
 }
 
 impl<'v> Order<'v> {
     fn new(node: &Node<'v>, keys: Keys<'v>) -> Self {
-        Self { place: node.place(), keys, before: None, end: node.data_start() }
+        Self { place: node.place(), keys, before: None, start: 0, end: node.data_start() }
     }
 
     fn accept(&mut self, key: &'v [u8], span: &Range<usize>) -> Result<()> {
@@ -316,17 +327,25 @@ impl<'v> Order<'v> {
         if span.start != self.end {
             return damaged("a gap or an overlap between keys and values");
         }
-        if self.before.is_some_and(|before| before >= key) {
-            return damaged("keys are out of order");
+        match self.before {
+            Some(before) if order(before, key).is_ge() => return damaged("keys are out of order"),
+            None if self.keys.low.is_some_and(|low| key < low) => {
+                return damaged("a key lies below its parent's");
+            }
+            _ => {}
         }
-        if self.keys.low.is_some_and(|low| key < low) {
-            return damaged("a key lies below its parent's");
-        }
-        if self.keys.high.is_some_and(|high| key >= high) {
-            return damaged("a key belongs to the next page");
-        }
-        (self.before, self.end) = (Some(key), span.end);
+        (self.before, self.start, self.end) = (Some(key), span.start, span.end);
         Ok(())
+    }
+
+    /// After the last key, which is the highest.
+    fn ends(&self) -> Result<()> {
+        match (self.before, self.keys.high) {
+            (Some(last), Some(high)) if last >= high => {
+                Err(Error::corrupt("a key belongs to the next page", self.place.forward(self.start)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

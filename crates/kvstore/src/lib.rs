@@ -16,7 +16,8 @@
 //!   gigabyte fit, ten do not. A [`Builder`] holds the whole file.
 //! - The first transaction after opening reads the whole file and refuses a damaged one; later ones read what they need.
 //! - Each commit syncs twice and writes the list of free pages: many small changes belong in one transaction.
-//! - Random keys fill pages by half; [`BucketMut::set_fill_percent`] is for keys that ascend.
+//! - Pages are cut half full, as bbolt cuts them, or nine tenths full where keys only ascend
+//!   ([`BucketMut::set_fill_percent`]).
 //! - A thread that has a transaction open and begins another waits for itself.
 //! - Deleted data stays in free pages of the file until they are used again; a copy sends zeros instead.
 //! - The file is mapped: another process that cuts it short in spite of the lock ends this one with SIGBUS.

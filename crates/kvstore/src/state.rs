@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use icecore_disk::{Disk, Lock, Map};
 
@@ -33,6 +34,8 @@ pub(crate) struct State {
     meta_page: PageId,
     /// What is wrong with the other meta page.
     spare: Option<Error>,
+    /// Every page in use was checked, or follows from such a state: a reader need not check what a check has.
+    is_sound: AtomicBool,
 }
 
 impl State {
@@ -47,7 +50,7 @@ impl State {
     pub(crate) fn of(map: Map, path: &Path, lock: Box<dyn Lock>) -> Result<Arc<Self>> {
         let (meta, meta_page, spare) = choose(&map)?;
         let file = Arc::new(File::new(path, widen(meta.page_size), &map, lock));
-        let state = Self { file, map, meta, meta_page, spare };
+        let state = Self { file, map, meta, meta_page, spare, is_sound: AtomicBool::new(false) };
         state.holds_its_pages()?;
         Ok(state.alive())
     }
@@ -61,13 +64,14 @@ impl State {
         lock: Box<dyn Lock>,
     ) -> Arc<Self> {
         let file = Arc::new(File::new(path, widen(meta.page_size), &map, lock));
-        Self { file, map, meta, meta_page, spare: None }.alive()
+        Self { file, map, meta, meta_page, spare: None, is_sound: AtomicBool::new(false) }.alive()
     }
 
     /// The state that a commit left: `meta` is on its page, and `map` shows all that it leads to.
     pub(crate) fn committed(&self, map: Map, meta: Meta) -> Arc<Self> {
         let meta_page = PageId::new(meta.txid.get() % META_PAGES);
-        Self { file: Arc::clone(&self.file), map, meta, meta_page, spare: None }.alive()
+        let is_sound = AtomicBool::new(self.is_sound());
+        Self { file: Arc::clone(&self.file), map, meta, meta_page, spare: None, is_sound }.alive()
     }
 
     fn alive(self) -> Arc<Self> {
@@ -91,6 +95,16 @@ impl State {
 
     pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// Whether a check of the whole state, or of one that this follows from, found nothing.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_sound.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that a check of the whole state found nothing. Its bytes do not change while it lives.
+    pub(crate) fn found_sound(&self) {
+        self.is_sound.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn map(&self) -> &Map {

@@ -11,7 +11,7 @@ use crate::copy::HotCopy;
 use crate::cursor::{self, NESTING_MAX};
 use crate::error::{Error, Result};
 use crate::format::bucket::{BucketValue, Root};
-use crate::format::node::LeafElement;
+use crate::format::node::{LeafElement, order};
 use crate::report::Report;
 use crate::state::State;
 
@@ -274,11 +274,14 @@ pub struct Pairs<'v> {
 impl<'v> Iterator for Pairs<'v> {
     type Item = Result<(&'v [u8], &'v [u8])>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_done {
             match self.state.named(self.cursor.next()) {
                 Err(error) => return Some(Err(error)),
-                Ok(Some(element)) if self.end.as_deref().is_none_or(|end| element.key < end) => {
+                Ok(Some(element))
+                    if self.end.as_deref().is_none_or(|end| order(element.key, end).is_lt()) =>
+                {
                     if !element.is_bucket {
                         return Some(Ok((element.key, element.value)));
                     }

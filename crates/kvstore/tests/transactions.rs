@@ -385,3 +385,25 @@ fn a_compact_file_has_no_free_page_and_the_same_content_and_goes_on() {
     put_many(&store, b"b", 0..1, b"in between");
     assert_eq!(store.replace(builder).unwrap_err().kind(), ErrorKind::Stale);
 }
+
+#[test]
+fn keys_that_ascend_fill_their_pages_and_others_leave_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let used = |name: &str, key: &dyn Fn(u32) -> u32| {
+        let store = create(&dir.path().join(name), 4096);
+        for batch in 0..40 {
+            let put = |n: u32| key(batch * 250 + n).to_be_bytes();
+            store
+                .write(|tx| {
+                    let mut bucket = tx.bucket_or_create(b"b")?;
+                    (0..250).try_for_each(|n| bucket.put(&put(n), &[1; 100]))
+                })
+                .unwrap();
+        }
+        store.view().verify().unwrap().used
+    };
+    let full = 10_000 * (16 + 4 + 100) / 4096;
+    let (ascending, scattered) = (used("a", &|n| n), used("b", &|n| n.wrapping_mul(2_654_435_761)));
+    assert!(ascending < full * 13 / 10, "{ascending} pages of at least {full}");
+    assert!(scattered < full * 2, "{scattered} pages of at least {full}");
+}

@@ -8,6 +8,7 @@
 //! The leaf inside lies at any byte offset. Its positions count from its own elements, like those of a page.
 
 use super::node::Node;
+use super::page::Header;
 use super::u64_at;
 use crate::PageId;
 use crate::error::{Error, Result};
@@ -48,6 +49,15 @@ impl<'a> BucketValue<'a> {
         };
         Ok(Self { root, sequence })
     }
+}
+
+/// Whether a value that is no bucket's begins as one of an inline bucket does: told without reading further.
+pub(crate) fn may_be_inline(value: &[u8]) -> bool {
+    u64_at(value, ROOT) == Some(0)
+        && value
+            .get(BUCKET_LEN..)
+            .and_then(Header::parse)
+            .is_some_and(|leaf| leaf.id == 0 && leaf.kind.is_some())
 }
 
 /// The first bytes of a bucket's value; `root` 0 announces that a leaf follows.

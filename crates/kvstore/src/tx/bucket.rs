@@ -305,8 +305,8 @@ impl<'t> BucketMut<'t> {
         }
     }
 
-    /// How full pages are made where a node of this bucket is cut, from 10 to 100 per cent; 50 without this call. More is
-    /// better where keys only ascend. Not kept in the file.
+    /// How full pages are made where a node of this bucket is cut, from 10 to 100 per cent; 50 without this call. A node
+    /// that grew at its end alone in this transaction is filled to 90 at least. Not kept in the file.
     pub fn set_fill_percent(&mut self, percent: u8) {
         self.open.fill_percent = percent.clamp(FILL_PERCENT_MIN, FILL_PERCENT_MAX);
     }

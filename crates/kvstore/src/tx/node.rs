@@ -94,6 +94,15 @@ pub(super) struct Node {
     pub(super) len_bytes: usize,
     /// Whether something was taken out: only then is it worth a look whether too little is left.
     pub(super) has_shrunk: bool,
+    /// Where it grew: at its end alone, as it does under keys that ascend, or inside.
+    pub(super) grew: Grew,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Grew {
+    Nowhere,
+    AtEnd,
+    Inside,
 }
 
 #[derive(Debug)]
@@ -109,12 +118,12 @@ impl Node {
 
     pub(super) fn leaf(pairs: Vec<Pair>) -> Self {
         let len_bytes = HEADER_LEN + pairs.iter().map(Pair::len_bytes).sum::<usize>();
-        Self { body: Body::Leaf(pairs), len_bytes, has_shrunk: false }
+        Self { body: Body::Leaf(pairs), len_bytes, has_shrunk: false, grew: Grew::Nowhere }
     }
 
     pub(super) fn branch(links: Vec<Link>) -> Self {
         let len_bytes = HEADER_LEN + links.iter().map(Link::len_bytes).sum::<usize>();
-        Self { body: Body::Branch(links), len_bytes, has_shrunk: false }
+        Self { body: Body::Branch(links), len_bytes, has_shrunk: false, grew: Grew::Nowhere }
     }
 
     /// The node as it is in the file.
@@ -139,6 +148,11 @@ impl Node {
             });
             Ok(Self::branch(links.collect::<Result<_>>()?))
         }
+    }
+
+    /// Notes that it grew, and whether at its end.
+    pub(super) fn grew_at(&mut self, is_end: bool) {
+        self.grew = self.grew.max(if is_end { Grew::AtEnd } else { Grew::Inside });
     }
 
     pub(super) fn count(&self) -> usize {

@@ -4,9 +4,10 @@
 //! and the key of a link is then exactly the first key of its child: bbolt finds a child in its parent by it.
 //!
 //! As bbolt does it: a node that is longer than a page and has more than four elements is cut where the bucket's fill
-//! percentage is reached, two elements to a page at least. A longer element makes a node of several pages.
+//! percentage is reached, two elements to a page at least. A longer element makes a node of several pages. Unlike bbolt,
+//! pages are made fuller where the node grew at its end alone: keys that ascend would leave all pages half empty.
 
-use super::node::{Body, Child, Data, Node, Pair};
+use super::node::{Body, Child, Data, Grew, Node, Pair};
 use super::space::Space;
 use super::writer::Pages;
 use crate::PageId;
@@ -16,6 +17,8 @@ use crate::format::page::{HEADER_LEN, Header, Kind};
 use crate::state::State;
 
 const PAGE_COUNT_MIN: usize = 2;
+/// How full pages are made, at least, of a node that grew at its end alone.
+const FILL_PERCENT_AT_END: u8 = 90;
 /// A bucket whose only leaf fits into this part of a page lies inside its name's value.
 const INLINE_PARTS: usize = 4;
 
@@ -39,21 +42,23 @@ impl Spill<'_> {
             Child::Page(id, _) => return Ok(id),
             Child::Node(node) => node,
         };
+        let top_percent = fill(&node, fill_percent);
         let mut level = if node.count() == 0 {
             vec![Written { first_key: Data::new(&[]), page: self.leaf(&[])? }]
         } else {
             self.node(*node, fill_percent)?
         };
         while level.len() > 1 {
-            level = self.branches(&level, fill_percent)?;
+            level = self.branches(&level, top_percent)?;
         }
         level.pop().map(|top| PageId::new(top.page)).ok_or_else(too_large)
     }
 
     /// The node's own pages, after those of its children; an empty one has none.
     fn node(&mut self, node: Node, fill_percent: u8) -> Result<Vec<Written>> {
+        let full_percent = fill(&node, fill_percent);
         match node.body {
-            Body::Leaf(pairs) => self.leaves(&pairs, fill_percent),
+            Body::Leaf(pairs) => self.leaves(&pairs, full_percent),
             Body::Branch(links) => {
                 let mut children = Vec::with_capacity(links.len());
                 for link in links {
@@ -62,7 +67,7 @@ impl Spill<'_> {
                         Child::Node(child) => children.extend(self.node(*child, fill_percent)?),
                     }
                 }
-                self.branches(&children, fill_percent)
+                self.branches(&children, full_percent)
             }
         }
     }
@@ -147,6 +152,11 @@ fn elements<'a>(
     pairs.iter().map(|pair| {
         (if pair.is_bucket { FLAG_BUCKET } else { 0 }, pair.key.bytes(state), pair.value.bytes(state))
     })
+}
+
+/// How full the pages of a node are made: under keys that ascend nothing comes between what is there.
+fn fill(node: &Node, percent: u8) -> u8 {
+    if node.grew == Grew::AtEnd { percent.max(FILL_PERCENT_AT_END) } else { percent }
 }
 
 /// How many elements, of these lengths, go to each page.

@@ -178,12 +178,15 @@ fn put_below(child: &mut Child, base: &mut Base, pair: Pair) -> Result<Option<Li
                 }
             }
             Err(index) => {
+                let is_end = index == pairs.len();
                 pairs.insert(index, pair);
                 node.len_bytes += more;
+                node.grew_at(is_end);
             }
         },
         Body::Branch(links) => {
             let index = way(links, &base.state, pair.key.bytes(&base.state));
+            let is_end = index + 1 == links.len();
             if let Some(link) = links.get_mut(index) {
                 if pair.key.bytes(&base.state) < link.key.bytes(&base.state) {
                     node.len_bytes = node.len_bytes - link.key.len() + pair.key.len();
@@ -194,6 +197,7 @@ fn put_below(child: &mut Child, base: &mut Base, pair: Pair) -> Result<Option<Li
                     links.insert(index + 1, right);
                 }
             }
+            node.grew_at(is_end);
         }
     }
     Ok(cut(node, base.page_size()))
@@ -211,7 +215,7 @@ fn cut(node: &mut Node, page_size: usize) -> Option<Link> {
     };
     // The header is counted in both halves.
     node.len_bytes = node.len_bytes + HEADER_LEN - right.len_bytes;
-    let right = Node { has_shrunk: node.has_shrunk, ..right };
+    let right = Node { has_shrunk: node.has_shrunk, grew: node.grew, ..right };
     let key = right.first_key()?.clone();
     Some(Link { key, child: Child::Node(Box::new(right)) })
 }
