@@ -2,6 +2,8 @@
 //!
 //! When the benches only have to show that they work (`cargo test --benches`), the generated sets are small.
 
+pub mod history;
+
 use std::fs;
 use std::path::PathBuf;
 

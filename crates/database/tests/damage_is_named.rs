@@ -154,6 +154,44 @@ fn a_block_that_contradicts_the_index_is_found_before_it_is_sent() {
 }
 
 #[test]
+fn an_export_ends_at_a_damaged_block_and_has_every_line_before_its_key() {
+    let dir = fixtures::unpack("fleet");
+    let bucket = "1b87b4f3c6ec1165";
+    let export = || {
+        let mut out = Vec::new();
+        let outcome =
+            open(dir.path(), Mode::ReadOnly).unwrap().export(bucket, Format::LineProtocol, &mut out);
+        (outcome, out)
+    };
+    let (outcome, healthy) = export();
+    assert_eq!(outcome.unwrap(), 2_000_000);
+
+    let name = FileName::parse("000000001-000000001.tsm").unwrap();
+    let path = dir.path().join(format!("engine/data/{bucket}/autogen/1/{name}"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let file = TsmFile::open(&icecore_disk::RealDisk, &path, name).unwrap();
+    let index = file.index().unwrap();
+    // A late key is damaged too: which one is reported does not depend on who reads faster.
+    let [at, _] = [40, 41].map(|ordinal| {
+        let entry = index.key(ordinal).unwrap().entry(7).unwrap();
+        bytes[usize::try_from(entry.offset.get()).unwrap() + 20] ^= 1;
+        entry.offset
+    });
+    let (series, field) = icecore_tsm::key::split(index.key(40).unwrap().key).unwrap();
+    let first_line = [series, b" ", field, b"="].concat();
+    std::fs::write(&path, bytes).unwrap();
+
+    let (outcome, out) = export();
+    let error = outcome.unwrap_err();
+    let Error::Shard { source, .. } = &error else { panic!("{error}") };
+    assert!(error.is_damage() && source.path() == Some(&path) && source.offset() == Some(at), "{source}");
+    let before = healthy.windows(first_line.len()).position(|window| window == first_line).unwrap();
+    assert!(out.len() > before && healthy.starts_with(&out) && out.ends_with(b"\n"));
+    let lines = out[before..].iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(lines, 7000, "the blocks of the key before the damaged one");
+}
+
+#[test]
 fn a_damaged_bolt_file_refuses_the_start_and_names_the_page() {
     let damaged = damage("influxd.bolt", |bytes| bytes[4096 * 5 + 10] ^= 1); // the count of elements in page 5
     for mode in [Mode::ReadOnly, Mode::ReadWrite] {

@@ -1,14 +1,11 @@
 //! `series field=value time`, as influxd prints and parses it.
 
-use std::io::{self, Write};
+use icecore_tsm::{Column, Values};
 
-use icecore_tsm::Values;
-
-use super::put;
+use super::rows::{self, Layout, Prefix, boolean_text};
 
 /// What all lines of a key begin with. The series key is stored escaped, the field is not.
-pub(super) fn prefix(series: &[u8], field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(series.len() + field.len() + 2);
+pub(super) fn put_prefix(series: &[u8], field: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(series);
     out.push(b' ');
     for byte in field {
@@ -18,95 +15,88 @@ pub(super) fn prefix(series: &[u8], field: &[u8]) -> Vec<u8> {
         out.push(*byte);
     }
     out.push(b'=');
-    out
 }
 
-/// The value of the point at `at`, with the suffix of its type.
-pub(super) fn put_value(values: &Values, at: usize, out: &mut Vec<u8>) -> io::Result<()> {
-    match values {
-        Values::Float(list) => put(list.get(at), |value| put_float(*value, out)),
-        Values::Integer(list) => put(list.get(at), |value| write!(out, "{value}i")),
-        Values::Unsigned(list) => put(list.get(at), |value| write!(out, "{value}u")),
-        Values::Boolean(list) => put(list.get(at), |value| write!(out, "{value}")),
-        Values::String(list) => put(list.get(at), |value| {
-            out.push(b'"');
-            for byte in value {
-                if matches!(byte, b'"' | b'\\') {
-                    out.push(b'\\');
-                }
-                out.push(*byte);
-            }
-            out.push(b'"');
-            Ok(())
-        }),
-    }
-}
-
-/// The shortest digits that read back as the same number, in the form of Go's `'g'`: with an exponent from 1e+06 on
-/// and below 1e-04. Influxd's own export prints floats so, and its parser reads them.
-fn put_float(value: f64, out: &mut Vec<u8>) -> io::Result<()> {
-    let text = format!("{value:e}");
-    let Some((digits, exponent)) = text.split_once('e') else { return out.write_all(text.as_bytes()) };
-    match exponent.parse::<i32>() {
-        Ok(exponent) if !(-4..6).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())
+/// Appends lines of the points from `start` on, as [`rows::put`] does.
+pub(super) fn put_rows(column: &Column, start: usize, prefix: &Prefix, out: &mut Vec<u8>) -> usize {
+    let layout = Layout { prefix, separator: b' ' };
+    let times = column.times.get(start..).unwrap_or_default();
+    match &column.values {
+        Values::Float(list) => {
+            rows::put_numbers(layout, b"", times, list.get(start..).unwrap_or_default(), out)
         }
-        _ => write!(out, "{value}"),
+        Values::Integer(list) => {
+            rows::put_numbers(layout, b"i", times, list.get(start..).unwrap_or_default(), out)
+        }
+        Values::Unsigned(list) => {
+            rows::put_numbers(layout, b"u", times, list.get(start..).unwrap_or_default(), out)
+        }
+        Values::Boolean(list) => {
+            let values = (start..).map_while(|at| list.get(at));
+            rows::put(layout, times, values, out, |value, out| out.extend_from_slice(boolean_text(value)))
+        }
+        Values::String(list) => {
+            let values = (start..).map_while(|at| list.get(at));
+            rows::put(layout, times, values, out, put_string)
+        }
     }
+}
+
+/// Appends a string in quotes.
+fn put_string(value: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = value;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest)
+        && let Some((plain, [escaped, behind @ ..])) = rest.split_at_checked(at)
+    {
+        out.extend_from_slice(plain);
+        out.extend_from_slice(&[b'\\', *escaped]);
+        rest = behind;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
+    use icecore_tsm::BlockType;
+
     use super::*;
 
-    #[test]
-    fn floats_read_back_as_the_same_bits() {
-        let edges = [
-            0.0,
-            -0.0,
-            1.0,
-            -1.5,
-            0.1,
-            1e20,
-            1e21,
-            123_456_789.125,
-            1e-6,
-            9.9e-7,
-            5e-324,
-            f64::MAX,
-            f64::MIN,
-        ];
-        for value in edges {
-            let mut out = Vec::new();
-            put_float(value, &mut out).unwrap();
-            let text = String::from_utf8(out).unwrap();
-            assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits(), "{text}");
-            assert!(text.len() <= 25, "{text}");
-        }
+    /// The lines of a column of three points.
+    fn lines(values: Values) -> String {
+        let column = Column { times: vec![-1, 0, i64::MAX], values };
+        let (mut prefix, mut out) = (Prefix::default(), Vec::new());
+        prefix.set(|prefix| put_prefix(b"m", b"f", prefix));
+        assert_eq!(put_rows(&column, 1, &prefix, &mut out), 2);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn floats_look_as_go_prints_them() {
-        let pairs = [
-            (0.0, "0"),
-            (-0.0, "-0"),
-            (999_999.5, "999999.5"),
-            (1e6, "1e+06"),
-            (123_456_789.125, "1.23456789125e+08"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (5e-324, "5e-324"),
-        ];
-        for (value, text) in pairs {
-            let mut out = Vec::new();
-            put_float(value, &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), text);
-        }
+    fn each_type_has_its_suffix() {
+        let text = lines(Values::Float(vec![0.0, 1.5, -2e7]));
+        assert_eq!(text, "m f=1.5 0\nm f=-2e+07 9223372036854775807\n");
+        let text = lines(Values::Integer(vec![0, i64::MIN, 7]));
+        assert_eq!(text, "m f=-9223372036854775808i 0\nm f=7i 9223372036854775807\n");
+        let text = lines(Values::Unsigned(vec![0, u64::MAX, 7]));
+        assert_eq!(text, "m f=18446744073709551615u 0\nm f=7u 9223372036854775807\n");
+        let text = lines(Values::Boolean([true, true, false].into_iter().collect()));
+        assert_eq!(text, "m f=true 0\nm f=false 9223372036854775807\n");
+        let text = lines(Values::String(["", "\\a \"b\"\n", ""].into_iter().collect()));
+        assert_eq!(text, "m f=\"\\\\a \\\"b\\\"\n\" 0\nm f=\"\" 9223372036854775807\n");
+    }
+
+    #[test]
+    fn no_lines_are_left_behind_the_last_point() {
+        let mut out = Vec::new();
+        assert_eq!(put_rows(&Column::new(BlockType::String), 0, &Prefix::default(), &mut out), 0);
+        assert!(out.is_empty());
     }
 
     #[test]
     fn fields_are_escaped() {
-        assert_eq!(prefix(b"m,t=a\\ b", b"f 1,=\""), b"m,t=a\\ b f\\ 1\\,\\=\\\"=");
+        let mut out = Vec::new();
+        put_prefix(b"m,t=a\\ b", b"f 1,=\"", &mut out);
+        assert_eq!(out, b"m,t=a\\ b f\\ 1\\,\\=\\\"=");
     }
 }

@@ -1,15 +1,23 @@
 //! All values of a bucket as text, a value a line.
 
+mod float;
+mod in_order;
+mod keys;
 mod line_protocol;
+mod rows;
+mod time;
 mod tsv;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 
 use icecore_catalog::ShardId;
-use icecore_tsm::{Column, Snapshot, TimeRange, key};
+use icecore_tsm::{BlockType, Column, Snapshot};
 
 use crate::error::Error;
+use in_order::Lines;
+use keys::ShardKey;
+use rows::Prefix;
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +29,13 @@ pub enum Format {
     Tsv,
 }
 
-/// Series key and field of a composite key; the order of the derive is the order of the export.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SeriesField {
-    series: Vec<u8>,
-    field: Vec<u8>,
-}
-
 /// Writes every value of the snapshots, shards of one bucket, to `out`: by series key, field and time. Merged from
 /// all files of a shard, one value per time, deletes applied. Returns the number of values.
 ///
-/// Memory: the list of all keys, and the blocks of a key whose times overlap.
+/// Keys are read and printed on all cores; `out` is written by the caller's thread, in large parts.
+///
+/// Memory: the list of all keys, the output that waits to be written (see [`in_order`]), and for each core the blocks of
+/// a key whose times overlap.
 ///
 /// # Errors
 /// `Shard` for damage, which names the file; `Output` when `out` fails. What was written before stays written.
@@ -40,73 +44,61 @@ pub(crate) fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> Result<u64, Error> {
-    let mut lines = Vec::new();
-    let mut count = 0;
-    for (SeriesField { series, field }, shards) in keys(snapshots)? {
-        let composite = [&series, key::SEPARATOR, &field].concat();
-        let prefix = match format {
-            Format::LineProtocol => line_protocol::prefix(&series, &field),
-            Format::Tsv => tsv::prefix(&series, &field),
-        };
-        for id in shards {
-            let Some(snapshot) = snapshots.get(&id) else { continue };
-            let mut failed = None;
-            let read = snapshot.read(&composite, |column| {
-                count += column.len() as u64;
-                if failed.is_none() {
-                    failed = put_lines(column, format, &prefix, &mut lines)
-                        .and_then(|()| out.write_all(&lines))
-                        .err();
-                }
-                Ok(())
-            });
-            read.map_err(|source| Error::Shard { id, source })?;
-            failed.map_or(Ok(()), Err).map_err(Error::Output)?;
-        }
-    }
+    let keys = keys::list(snapshots.iter().map(|(id, snapshot)| (*id, snapshot)))?;
+    let pieces: Vec<_> = keys::pieces(&keys).collect();
+    let put_keys = |keys: &&[ShardKey<'_>], lines: &mut Lines<'_, Error>| {
+        let mut prefix = Prefix::default();
+        keys.iter().try_fold(0, |count, key| Ok(count + put_key(key, format, &mut prefix, lines)?))
+    };
+    let count = in_order::run(&pieces, put_keys, |part| out.write_all(part).map_err(Error::Output))?;
     out.flush().map_err(Error::Output)?;
     Ok(count)
 }
 
-/// All keys in the order of the export, each with the shards that have it, by the time their values begin.
-fn keys(snapshots: &BTreeMap<ShardId, Snapshot>) -> Result<BTreeMap<SeriesField, Vec<ShardId>>, Error> {
-    let mut by_time = Vec::with_capacity(snapshots.len());
-    for (id, snapshot) in snapshots {
-        let range = snapshot.range().map_err(|source| Error::Shard { id: *id, source })?;
-        by_time.push((range.map(TimeRange::min), *id, snapshot));
-    }
-    by_time.sort_by_key(|(time, id, _)| (*time, *id));
-    let mut keys: BTreeMap<SeriesField, Vec<ShardId>> = BTreeMap::new();
-    for (_, id, snapshot) in by_time {
-        let listed = snapshot.keys(|composite, _| {
-            if let Some((series, field)) = key::split(composite) {
-                keys.entry(SeriesField { series: series.to_vec(), field: field.to_vec() })
-                    .or_default()
-                    .push(id);
-            }
-            Ok(())
-        });
-        listed.map_err(|source| Error::Shard { id, source })?;
-    }
-    Ok(keys)
-}
-
-/// Replaces `lines` by the lines of a column.
-fn put_lines(column: &Column, format: Format, prefix: &[u8], lines: &mut Vec<u8>) -> io::Result<()> {
-    lines.clear();
-    for (at, time) in column.times.iter().enumerate() {
-        lines.extend_from_slice(prefix);
-        match format {
-            Format::LineProtocol => line_protocol::put_value(&column.values, at, lines)?,
-            Format::Tsv => tsv::put_value(&column.values, at, lines)?,
+/// Puts out the values of a key in a shard. Returns their number. `prefix` is memory to use again.
+fn put_key(
+    key: &ShardKey<'_>,
+    format: Format,
+    prefix: &mut Prefix,
+    lines: &mut Lines<'_, Error>,
+) -> Result<u64, Error> {
+    let (series, field) = key.parts();
+    let mut kind = None;
+    let mut count = 0;
+    let read = key.snapshot.read(key.composite, |column| {
+        if kind.replace(column.kind()) != Some(column.kind()) {
+            prefix.set(|out| format.put_prefix(series, field, column.kind(), out));
         }
-        lines.push(if format == Format::Tsv { b'\t' } else { b' ' });
-        writeln!(lines, "{time}")?;
-    }
-    Ok(())
+        let mut at = 0;
+        while !lines.is_stopped() {
+            let put = format.put_rows(column, at, prefix, lines.buffer());
+            if put == 0 {
+                break;
+            }
+            at += put;
+            lines.end_line();
+        }
+        count += at as u64;
+        Ok(())
+    });
+    read.map_err(|source| Error::Shard { id: key.id, source })?;
+    Ok(count)
 }
 
-/// A column has as many values as times, so there is always one to write.
-fn put<T>(value: Option<T>, write: impl FnOnce(T) -> io::Result<()>) -> io::Result<()> {
-    value.map_or(Ok(()), write)
+impl Format {
+    /// Appends what all lines of a key begin with.
+    fn put_prefix(self, series: &[u8], field: &[u8], kind: BlockType, out: &mut Vec<u8>) {
+        match self {
+            Self::LineProtocol => line_protocol::put_prefix(series, field, out),
+            Self::Tsv => tsv::put_prefix(series, field, kind, out),
+        }
+    }
+
+    /// Appends lines of the points from `start` on, as [`rows::put`] does.
+    fn put_rows(self, column: &Column, start: usize, prefix: &Prefix, out: &mut Vec<u8>) -> usize {
+        match self {
+            Self::LineProtocol => line_protocol::put_rows(column, start, prefix, out),
+            Self::Tsv => tsv::put_rows(column, start, prefix, out),
+        }
+    }
 }

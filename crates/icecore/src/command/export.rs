@@ -1,7 +1,7 @@
 //! `icecore export`: every value of a bucket as text.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     /// lp: line protocol, one field a line. tsv: series key, field, type, value, time; exact and sorted
     #[arg(long, value_enum)]
     format: Format,
-    /// A new file, or - for standard output
+    /// A new file, a pipe or device that exists, or - for standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -50,11 +50,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bucket = bucket_id.to_ascii_lowercase();
     let count = if output.as_os_str() == "-" {
         database.export(&bucket, arguments.format.into(), &mut io::stdout().lock())?
+    } else if is_special(output) {
+        let file = File::options().write(true).open(output);
+        let mut file = file.map_err(doing(output.display().to_string()))?;
+        database.export(&bucket, arguments.format.into(), &mut file)?
     } else {
         to_file(&database, &bucket, arguments.format, output)?
     };
     tracing::info!(%bucket, values = count, "exported");
     Ok(())
+}
+
+/// Whether `path` is a pipe, a device or the like, which is written to and not replaced.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
 /// Writes under a temporary name beside `path`, so that a file of that name is always whole; an old one stays until
@@ -75,9 +84,8 @@ fn to_file(database: &Database, bucket: &str, format: Format, path: &Path) -> Re
 
 fn write_file(database: &Database, bucket: &str, format: Format, part: &Path) -> Result<u64, Failure> {
     let named = || doing(part.display().to_string());
-    let mut file = BufWriter::new(File::create(part).map_err(named())?);
+    let mut file = File::create(part).map_err(named())?;
     let count = database.export(bucket, format.into(), &mut file)?;
-    file.flush().map_err(named())?;
-    file.get_ref().sync_all().map_err(named())?;
+    file.sync_all().map_err(named())?;
     Ok(count)
 }
