@@ -95,7 +95,7 @@ impl<'d> TsmWriter<'d> {
     }
 
     /// Takes a block as it stands, its checksum in front; in its file it begins at `at`. Its checksum is compared and
-    /// its times are decoded, its values are not.
+    /// its times are read, its values are not.
     ///
     /// # Errors
     /// `Corrupt`, with the place in its file, when it is not a block in order of time; else as [`block`](Self::block).

@@ -46,8 +46,6 @@ pub(crate) struct Rolling<S> {
     failed: Option<Error>,
     /// A block being encoded.
     block: Vec<u8>,
-    /// The times of a block being copied.
-    times: Vec<i64>,
 }
 
 /// The file being written.
@@ -106,7 +104,6 @@ impl<S: Sink> Rolling<S> {
             entries: Vec::new(),
             failed: None,
             block: Vec::new(),
-            times: Vec::new(),
         }
     }
 
@@ -146,11 +143,11 @@ impl<S: Sink> Rolling<S> {
     pub(crate) fn copy(&mut self, key: &[u8], block: &[u8], at: Offset) -> Result<()> {
         let claimed = Entry { range: TimeRange::ALL, offset: at, size: block_len(block)? };
         let body = claimed.checked_body(block)?;
-        let kind = block::decode_times(body, at.forward(CRC_LEN), &mut self.times)?;
-        if !self.times.is_sorted() {
+        let bounds = block::bounds(body, at.forward(CRC_LEN))?;
+        if !bounds.ascending {
             return Err(Error::corrupt("a block is not in the order of time", at));
         }
-        self.put(key, kind, span(&self.times)?, block)
+        self.put(key, bounds.kind, TimeRange::new(bounds.first, bounds.last)?, block)
     }
 
     /// Takes a block with its checksum.
