@@ -62,8 +62,11 @@ pub(super) trait Number: Copy {
     /// The digits of the number.
     fn digits(self, buffer: &mut Self::Buffer) -> &[u8];
 
-    /// Appends the text of the number, made of its digits.
-    fn put(self, digits: &[u8], out: &mut Vec<u8>);
+    /// Appends the text of the number, made of its digits; of an integer they are all of it.
+    #[inline]
+    fn put(self, digits: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(digits);
+    }
 }
 
 impl Number for i64 {
@@ -73,11 +76,6 @@ impl Number for i64 {
     fn digits(self, buffer: &mut itoa::Buffer) -> &[u8] {
         buffer.format(self).as_bytes()
     }
-
-    #[inline]
-    fn put(self, digits: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(digits);
-    }
 }
 
 impl Number for u64 {
@@ -86,11 +84,6 @@ impl Number for u64 {
     #[inline]
     fn digits(self, buffer: &mut itoa::Buffer) -> &[u8] {
         buffer.format(self).as_bytes()
-    }
-
-    #[inline]
-    fn put(self, digits: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(digits);
     }
 }
 

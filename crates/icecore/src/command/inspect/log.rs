@@ -10,7 +10,7 @@ use icecore_tsm::wal::Entry;
 use icecore_tsm::{Column, Offset, TimeRange};
 use serde::Serialize;
 
-use super::{STDOUT, Written, open, stdout};
+use super::{STDOUT, Written, finish, open, stdout};
 use crate::command::human::{Count, Times, counted};
 use crate::command::json::{Document, Key};
 use crate::command::{Failure, doing};
@@ -48,11 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         written.0.map_err(doing(STDOUT))?;
         report
     };
-    out.flush().map_err(doing(STDOUT))?;
-    match report.damage.listed().first() {
-        Some(damage) => Err(Failure::Damaged(format!("{}: {damage}", arguments.file.display()))),
-        None => Ok(()),
-    }
+    finish(out, &report, &arguments.file)
 }
 
 /// From the first to the last time of any key.

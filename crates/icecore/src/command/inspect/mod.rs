@@ -5,12 +5,13 @@ mod tombstone;
 mod tsm;
 mod tsm_text;
 
-use std::io::{self, BufWriter, Stdout};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use icecore_disk::{Disk as _, ReadAt, RealDisk};
+use icecore_tsm::verify::Report;
 
 use super::{Failure, doing};
 
@@ -47,6 +48,15 @@ fn open(path: &Path) -> Result<Arc<dyn ReadAt>, Failure> {
 
 fn stdout() -> BufWriter<Stdout> {
     BufWriter::new(io::stdout())
+}
+
+/// Writes what is still in the buffer. Damage is told last, and is the outcome.
+fn finish(mut out: impl Write, report: &Report, file: &Path) -> Result<(), Failure> {
+    out.flush().map_err(doing(STDOUT))?;
+    match report.damage.listed().first() {
+        Some(damage) => Err(Failure::Damaged(format!("{}: {damage}", file.display()))),
+        None => Ok(()),
+    }
 }
 
 /// Remembers the first write that failed; the reading around it goes on.

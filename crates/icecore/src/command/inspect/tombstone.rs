@@ -7,7 +7,7 @@ use clap::Args;
 use icecore_tsm::verify::{self, ShownKey};
 use serde::Serialize;
 
-use super::{STDOUT, Written, open, stdout};
+use super::{STDOUT, Written, finish, open, stdout};
 use crate::command::human::{Count, Times, counted};
 use crate::command::json::{Document, Key};
 use crate::command::{Failure, doing};
@@ -72,9 +72,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         written.0.map_err(doing(STDOUT))?;
         report
     };
-    out.flush().map_err(doing(STDOUT))?;
-    match report.damage.listed().first() {
-        Some(damage) => Err(Failure::Damaged(format!("{}: {damage}", arguments.file.display()))),
-        None => Ok(()),
-    }
+    finish(out, &report, &arguments.file)
 }
