@@ -1,4 +1,4 @@
-//! Blocks of 1,000 points in memory: values per second, decoded and encoded.
+//! Blocks of 1,000 points in memory: values per second, decoded, validated and encoded.
 //!
 //! `benches/peers/tsm1_codecs_test.go` has the same points, made by the same arithmetic, for influxd's batch codecs:
 //! change both or none. Each block's checksum stands here and there, so that either side refuses to measure other bytes
@@ -104,6 +104,19 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn validate(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("validate");
+    group.throughput(Throughput::Elements(POINTS as u64));
+    for (name, sum, column) in columns() {
+        let bytes = encoded(name, sum, &column);
+        let mut plain = Vec::new();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| block::validate(black_box(&bytes), Offset::START, black_box(&mut plain)));
+        });
+    }
+    group.finish();
+}
+
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(POINTS as u64));
@@ -119,5 +132,5 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, encode);
+criterion_group!(benches, decode, validate, encode);
 criterion_main!(benches);

@@ -95,6 +95,8 @@ fn values_agree(bytes: &[u8], model: Option<&Values>, kind: BlockType) {
 /// That a block is damage, which is named with its place, and leaves nothing behind.
 fn refused(block: &[u8], column: &mut Column) {
     let error = block::decode(block, AT, column).expect_err("the model refuses it");
+    let also = block::validate(block, AT, &mut Vec::new()).expect_err("what does not decode is not valid");
+    assert_eq!((also.kind(), also.offset()), (error.kind(), error.offset()), "the same damage");
     assert!(column.is_empty() && column.values.is_empty(), "nothing is left of what is damaged");
     is_about(&Err::<(), _>(error), block);
     range::refuses_or_stays_inside(block, column);
@@ -129,9 +131,11 @@ fn shape_agrees(scratch: &mut Scratch) {
 /// That the bounds of a block are those of its times.
 fn bounds_agree(block: &[u8], kind: BlockType, times: &[i64]) {
     let bounds = block::bounds(block, AT).expect("it was read");
+    assert_eq!(block::validate(block, AT, &mut Vec::new()).expect("it was read"), bounds);
     assert_eq!((bounds.kind, bounds.count), (kind, times.len()));
     assert_eq!((Some(&bounds.first), Some(&bounds.last)), (times.first(), times.last()));
     assert_eq!(bounds.ascending, times.is_sorted());
+    assert_eq!(bounds.repeats, times.windows(2).any(|pair| pair.first() == pair.last()));
 }
 
 /// What was decoded is encoded, as both encoders do it, to a block that decodes to it; NaN alone has no encoding.

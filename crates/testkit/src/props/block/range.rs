@@ -31,6 +31,7 @@ pub(super) fn parts_agree(block: &[u8], whole: &Column, part: &mut Column) {
             found += 1;
         }
         assert_eq!((part.len(), part.values.len()), (found, found), "no more than {range:?}");
+        assert_eq!(block::count_within(block, AT, range).expect("all of it was read"), found, "{range:?}");
     }
 }
 

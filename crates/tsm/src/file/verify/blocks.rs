@@ -7,25 +7,18 @@ use super::plan::{Chunk, Plan};
 use super::report::{Finding, FindingKind, Report};
 use crate::error::{Error, Result};
 use crate::file::scan::{Scan, ScannedEntry, ScannedKey};
-use crate::format::block::{self, TimesEncoding};
-use crate::format::column::{BlockType, Column};
+use crate::format::block::{self, Bounds};
 use crate::format::index::{CRC_LEN, Entry};
-use crate::units::{Offset, TimeRange};
+use crate::units::TimeRange;
 
 /// Bytes of blocks read at a time, unless one is longer: what stays in the cache of one core.
 const WINDOW_LEN: u64 = 1 << 18;
 
 /// Buffers of a thread, used again for every chunk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch {
     window: Window,
-    column: Column,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { window: Window::default(), column: Column::new(BlockType::Float) }
-    }
+    plain: Vec<u8>,
 }
 
 /// Checks the blocks of a chunk.
@@ -45,7 +38,7 @@ pub(super) fn check(
         }
         let mut one = One { key, bytes, entry, report: &mut report };
         match scratch.window.block(file, chunk, entry) {
-            Ok(block) => one.check(block, depth, &mut scratch.column),
+            Ok(block) => one.check(block, depth, &mut scratch.plain),
             Err(error) => one.found(FindingKind::Unreadable, &error),
         }
     });
@@ -92,7 +85,7 @@ impl One<'_> {
         self.report.add(Finding { offset, ..finding });
     }
 
-    fn check(&mut self, block: &[u8], depth: Depth, column: &mut Column) {
+    fn check(&mut self, block: &[u8], depth: Depth, plain: &mut Vec<u8>) {
         self.report.counts.blocks += 1;
         let ScannedEntry { offset, size, .. } = *self.entry;
         let body = match (Entry { range: TimeRange::ALL, offset, size }).checked_body(block) {
@@ -103,40 +96,26 @@ impl One<'_> {
         if depth == Depth::Checksum {
             return;
         }
-        let at = offset.forward(CRC_LEN);
-        match block::decode(body, at, column).and_then(|()| is_even_run(body, at)) {
-            Ok(true) => self.compare(column, true),
-            Ok(false) => self.compare(column, ascend(&column.times)),
+        match block::validate(body, offset.forward(CRC_LEN), plain) {
+            Ok(found) => self.compare(&found),
             Err(error) => self.found(FindingKind::Encoding, &error),
         }
     }
 
     /// What a block holds against what the index says of it.
-    fn compare(&mut self, column: &Column, ascends: bool) {
-        self.report.counts.values += column.len() as u64;
-        let (first, last) = (column.times.first().copied(), column.times.last().copied());
-        let is_other_kind = self.key.kind.is_some_and(|kind| kind != column.kind());
+    fn compare(&mut self, found: &Bounds) {
+        self.report.counts.values += found.count as u64;
+        let (min, max) = (self.entry.min, self.entry.max);
+        let is_other_kind = self.key.kind.is_some_and(|kind| kind != found.kind);
+        let late = "the index says that a block ends later than it does";
         self.faults(&[
             (is_other_kind, FindingKind::Mismatch, "a block has another type than the index says"),
-            (
-                first != Some(self.entry.min),
-                FindingKind::Mismatch,
-                "a block does not begin when the index says",
-            ),
-            (last > Some(self.entry.max), FindingKind::Mismatch, "a block ends later than the index says"),
-            (
-                last < Some(self.entry.max),
-                FindingKind::LateEnd,
-                "the index says that a block ends later than it does",
-            ),
+            (found.first != min, FindingKind::Mismatch, "a block does not begin when the index says"),
+            (found.last > max, FindingKind::Mismatch, "a block ends later than the index says"),
+            (found.last < max, FindingKind::LateEnd, late),
+            (!found.ascending, FindingKind::Mismatch, "the times of a block go back"),
+            (found.ascending && found.repeats, FindingKind::RepeatedTime, "a block has a time twice"),
         ]);
-        if !ascends {
-            let goes_back = !column.times.is_sorted();
-            self.faults(&[
-                (goes_back, FindingKind::Mismatch, "the times of a block go back"),
-                (!goes_back, FindingKind::RepeatedTime, "a block has a time twice"),
-            ]);
-        }
     }
 
     fn faults(&mut self, faults: &[(bool, FindingKind, &'static str)]) {
@@ -144,21 +123,6 @@ impl One<'_> {
             self.report.add(Finding::new(*kind, what, self.entry.offset).about(self.bytes));
         }
     }
-}
-
-/// Whether the times of a block are a run with a distance, which ascends without a look at each: most blocks are.
-fn is_even_run(block: &[u8], at: Offset) -> Result<bool> {
-    if block::describe(block, at)?.times != TimesEncoding::Run {
-        return Ok(false);
-    }
-    let bounds = block::bounds(block, at)?;
-    Ok(bounds.ascending && bounds.first < bounds.last)
-}
-
-/// Whether each time is later than the one before it.
-fn ascend(times: &[i64]) -> bool {
-    let next = times.get(1..).unwrap_or_default();
-    times.iter().zip(next).fold(true, |ascend, (time, next)| ascend & (time < next))
 }
 
 /// Bytes of the file from `start` on.

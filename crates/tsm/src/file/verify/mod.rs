@@ -81,7 +81,7 @@ impl Default for Options {
 /// Verifies TSM files on all threads, a large one also on several at once, and calls `done` with the position of each in
 /// `paths` when it is finished, in any order.
 ///
-/// Memory: for each thread a window of blocks and one decoded block; for each file in work, at most two a thread, a
+/// Memory: for each thread a window of blocks and the strings of one; for each file in work, at most two a thread, a
 /// plan of about 20 bytes for each MiB, and what was found. A file whose blocks do not lie in the order of the
 /// index, which nothing writes, needs 32 bytes for each of its entries.
 ///

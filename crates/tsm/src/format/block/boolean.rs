@@ -16,13 +16,8 @@ pub(super) fn open(bytes: &mut Cursor<'_>) -> Result<()> {
     given(bytes, "unknown encoding of booleans")
 }
 
-/// Becomes the values at `wanted` of a list of `count`.
-pub(super) fn decode(
-    mut bytes: Cursor<'_>,
-    count: usize,
-    wanted: Range<usize>,
-    out: &mut Bits,
-) -> Result<()> {
+/// The bits of a list of `count`.
+pub(super) fn bits<'a>(mut bytes: Cursor<'a>, count: usize) -> Result<&'a [u8]> {
     let start = bytes.clone();
     open(&mut bytes)?;
     if bytes.uvarint("number of booleans")? != count as u64 {
@@ -31,7 +26,12 @@ pub(super) fn decode(
     if bytes.rest().len() != count.div_ceil(8) {
         return Err(bytes.corrupt("the bits of the booleans do not fit their number"));
     }
-    out.assign_msb_first(bytes.rest(), wanted);
+    Ok(bytes.rest())
+}
+
+/// Becomes the values at `wanted` of a list of `count`.
+pub(super) fn decode(bytes: Cursor<'_>, count: usize, wanted: Range<usize>, out: &mut Bits) -> Result<()> {
+    out.assign_msb_first(bits(bytes, count)?, wanted);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! last time.
 
 use super::Parts;
-use super::time::Times;
+use super::time::{Times, Walk};
 use crate::Offset;
 use crate::error::Result;
 use crate::format::column::BlockType;
@@ -20,6 +20,15 @@ pub struct Bounds {
     pub last: i64,
     /// Whether no time is before the one in front of it. Only then are `first` and `last` the earliest and the latest.
     pub ascending: bool,
+    /// Whether a time is that of the point before it. Files of old versions have such blocks.
+    pub repeats: bool,
+}
+
+impl Bounds {
+    pub(super) fn new(kind: BlockType, times: &Times<'_>) -> Self {
+        let Walk { first, last, ascending, repeats } = times.walk();
+        Self { kind, count: times.count(), first, last, ascending, repeats }
+    }
 }
 
 /// The type, the number and the times at both ends of a block, found without memory: a run is computed, other times are
@@ -42,15 +51,7 @@ pub struct Bounds {
 /// `Corrupt`, with the place in the file, when the times are damaged.
 pub fn bounds(block: &[u8], at: Offset) -> Result<Bounds> {
     let parts = Parts::split(block, at)?;
-    let times = Times::parse(parts.times)?;
-    let walk = times.walk();
-    Ok(Bounds {
-        kind: parts.kind,
-        count: times.count(),
-        first: walk.first,
-        last: walk.last,
-        ascending: walk.ascending,
-    })
+    Ok(Bounds::new(parts.kind, &Times::parse(parts.times)?))
 }
 
 #[cfg(test)]
@@ -67,6 +68,7 @@ mod tests {
         let bounds = bounds(&bytes, Offset::START).unwrap();
         assert_eq!((bounds.kind, bounds.count), (BlockType::Boolean, times.len()));
         assert_eq!(bounds.ascending, times.is_sorted(), "{times:?}");
+        assert_eq!(bounds.repeats, times.array_windows().any(|[time, next]| time == next), "{times:?}");
         (bounds.first, bounds.last, bounds.ascending)
     }
 

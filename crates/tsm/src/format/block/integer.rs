@@ -41,34 +41,58 @@ pub(super) fn open(bytes: &mut Cursor<'_>) -> Result<Form> {
     }
 }
 
+/// A list of integers that is known to have as many as were expected, and nothing behind them; not decoded.
+pub(super) enum Integers<'a> {
+    Raw(&'a [[u8; 8]]),
+    Packed { first: u64, words: &'a [[u8; 8]] },
+    Run { first: u64, step: u64 },
+}
+
+impl<'a> Integers<'a> {
+    /// Takes apart a list of `count`.
+    pub(super) fn parse(mut bytes: Cursor<'a>, count: usize) -> Result<Self> {
+        let start = bytes.clone();
+        let (list, found) = match open(&mut bytes)? {
+            Form::Raw => {
+                let words = raw_words(&bytes)?;
+                (Self::Raw(words), words.len())
+            }
+            Form::Packed => {
+                let first = unzigzag(bytes.u64("cut first integer")?);
+                let words = raw_words(&bytes)?;
+                (Self::Packed { first, words }, simple8b::count(words) + 1)
+            }
+            Form::Run => {
+                let first = unzigzag(bytes.u64("cut first integer")?);
+                let step = unzigzag(bytes.uvarint("step of a run of integers")?);
+                let repeats = checked_count(bytes.uvarint("length of a run of integers")?, &start)?;
+                if !bytes.is_empty() {
+                    return Err(bytes.corrupt("bytes behind a run of integers"));
+                }
+                (Self::Run { first, step }, repeats + 1)
+            }
+        };
+        if found == count { Ok(list) } else { Err(start.corrupt("as many integers as times were expected")) }
+    }
+}
+
 /// Becomes the values at `wanted` of a list of `count`, each made from its bits by `make`. What lies behind them is not
 /// looked at.
 pub(super) fn decode<T: Copy + Default>(
-    mut bytes: Cursor<'_>,
+    bytes: Cursor<'_>,
     count: usize,
     wanted: Range<usize>,
     out: &mut Vec<T>,
     make: impl Fn(u64) -> T,
 ) -> Result<()> {
-    let start = bytes.clone();
-    let mismatch = || start.corrupt("as many integers as times were expected");
-    match open(&mut bytes)? {
-        Form::Raw => {
-            let words = raw_words(&bytes)?;
-            if words.len() != count {
-                return Err(mismatch());
-            }
+    match Integers::parse(bytes, count)? {
+        Integers::Raw(words) => {
             let mut add = sums(0, make);
             out.clear();
             out.extend(words.iter().take(wanted.end).map(|word| add(u64::from_be_bytes(*word))));
             out.drain(..wanted.start);
         }
-        Form::Packed => {
-            let first = unzigzag(bytes.u64("cut first integer")?);
-            let words = raw_words(&bytes)?;
-            if simple8b::count(words) + 1 != count {
-                return Err(mismatch());
-            }
+        Integers::Packed { first, words } => {
             let (words, held) = match wanted.end {
                 end if end == count => (words, count - 1),
                 end => simple8b::prefix(words, end.saturating_sub(1)),
@@ -81,16 +105,7 @@ pub(super) fn decode<T: Copy + Default>(
             out.truncate(wanted.end);
             out.drain(..wanted.start);
         }
-        Form::Run => {
-            let first = unzigzag(bytes.u64("cut first integer")?);
-            let step = unzigzag(bytes.uvarint("step of a run of integers")?);
-            let repeats = checked_count(bytes.uvarint("length of a run of integers")?, &start)?;
-            if !bytes.is_empty() {
-                return Err(bytes.corrupt("bytes behind a run of integers"));
-            }
-            if repeats + 1 != count {
-                return Err(mismatch());
-            }
+        Integers::Run { first, step } => {
             out.clear();
             out.extend(run(first, step, wanted).map(make));
         }

@@ -35,28 +35,49 @@ pub(super) fn decode(
     wanted: Range<usize>,
     out: &mut Strings,
 ) -> Result<()> {
+    let (ends, buffer) = out.parts_mut();
+    decompress(&mut bytes, count, buffer)?;
+    ends.resize(wanted.len(), 0);
+    let whole = wanted.end == count;
+    let (read, written) = split(ends, buffer, wanted.start).ok_or_else(|| passes_the_end(&bytes))?;
+    if whole && read != buffer.len() {
+        return Err(bytes.corrupt(OTHER_NUMBER));
+    }
+    buffer.truncate(written);
+    Ok(())
+}
+
+/// That [`decode`] would become all strings of a list of `count`; `buffer` takes what is decompressed for that.
+pub(super) fn validate(mut bytes: Cursor<'_>, count: usize, buffer: &mut Vec<u8>) -> Result<()> {
+    decompress(&mut bytes, count, buffer)?;
+    let mut read = 0;
+    for _ in 0..count {
+        read = next(buffer, read).ok_or_else(|| passes_the_end(&bytes))?.end;
+    }
+    if read == buffer.len() { Ok(()) } else { Err(bytes.corrupt(OTHER_NUMBER)) }
+}
+
+const OTHER_NUMBER: &str = "as many strings as times were expected";
+
+fn passes_the_end(bytes: &Cursor<'_>) -> Error {
+    bytes.corrupt("a string passes the end of its block")
+}
+
+/// Becomes lengths and strings of a list of `count`; `bytes` stands at the snappy block then.
+fn decompress(bytes: &mut Cursor<'_>, count: usize, buffer: &mut Vec<u8>) -> Result<()> {
     let start = bytes.clone();
-    open(&mut bytes)?;
+    open(bytes)?;
     let packed = bytes.rest();
     let plain = snap::raw::decompress_len(packed).map_err(|_| bytes.corrupt("size of the snappy block"))?;
     if plain / EXPANSION.0 > packed.len() / EXPANSION.1 {
         return Err(bytes.corrupt("a snappy block larger than its bytes can give"));
     }
     if plain < count {
-        return Err(start.corrupt("as many strings as times were expected"));
+        return Err(start.corrupt(OTHER_NUMBER));
     }
-    let (ends, buffer) = out.parts_mut();
     // What is there already is not cleared first: all of it is overwritten.
     buffer.resize(plain, 0);
     snap::raw::Decoder::new().decompress(packed, buffer).map_err(|_| bytes.corrupt("snappy block"))?;
-    ends.resize(wanted.len(), 0);
-    let whole = wanted.end == count;
-    let (read, written) = split(ends, buffer, wanted.start)
-        .ok_or_else(|| bytes.corrupt("a string passes the end of its block"))?;
-    if whole && read != plain {
-        return Err(bytes.corrupt("as many strings as times were expected"));
-    }
-    buffer.truncate(written);
     Ok(())
 }
 

@@ -358,7 +358,7 @@ fn holds_or_is_refused(bytes: &[u8]) {
     assert_eq!(count(bytes, Offset::START).is_ok(), times_fine);
     let bounds = bounds(bytes, Offset::START);
     assert_eq!(bounds.is_ok(), times_fine);
-    if let Ok(bounds) = bounds {
+    if let Ok(bounds) = &bounds {
         assert_eq!((times.first(), times.last()), (Some(&bounds.first), Some(&bounds.last)));
         assert_eq!((bounds.count, bounds.ascending), (times.len(), times.is_sorted()));
     }
@@ -374,10 +374,14 @@ fn holds_or_is_refused(bytes: &[u8]) {
         inside.for_each(|index| expected.extend_from(&column, index..index + 1));
         assert!(same(&part, &expected));
     }
-    let Ok(()) = decode(bytes, Offset::START, &mut column) else {
+    let decoded = decode(bytes, Offset::START, &mut column).map_err(|error| error.to_string());
+    let valid = validate(bytes, Offset::START, &mut Vec::new()).map_err(|error| error.to_string());
+    assert_eq!(valid.as_ref().map(|_| &()), decoded.as_ref(), "valid is what decodes");
+    if decoded.is_err() {
         assert!(column.is_empty() && column.values.is_empty());
         return;
-    };
+    }
+    assert_eq!(valid.ok(), bounds.ok());
     assert!(times_fine && !column.is_empty());
     let shape = describe(bytes, Offset::START).unwrap();
     assert_eq!((shape.kind, shape.count), (column.kind(), column.len()));

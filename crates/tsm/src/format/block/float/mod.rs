@@ -19,7 +19,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::read::decode;
+pub(super) use self::read::{decode, validate};
 pub(super) use self::write::encode;
 use super::{GIVEN, given};
 use crate::error::Result;

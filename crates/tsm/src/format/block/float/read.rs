@@ -21,41 +21,135 @@ pub(in super::super) fn decode(
     wanted: Range<usize>,
     out: &mut Vec<f64>,
 ) -> Result<()> {
-    let start = bytes.clone();
-    open(&mut bytes)?;
-    let first = bytes.u64("cut first float")?;
-    let stream = bytes.rest();
-    let mismatch = || start.corrupt("as many floats as times were expected");
-    // Each value behind the first takes at least a bit, so this bounds the memory by the bytes at hand.
-    if first == MARKER || count.div_ceil(8) > stream.len() {
-        return Err(mismatch());
-    }
+    let stream = Stream::open(&mut bytes, count)?;
     out.resize(wanted.end, 0.0);
-    let Some((slot, others)) = out.split_first_mut() else { return Err(mismatch()) };
-    *slot = f64::from_bits(first);
-    let cut = || bytes.corrupt("floats without their end marker");
-    let corrupt = |what, position: usize| Error::corrupt(what, bytes.at().forward(position / 8));
-    match read(stream, first, others) {
-        End::Marker { position, missing } => {
-            let used = position.div_ceil(8);
-            if used > stream.len() {
-                return Err(cut());
-            }
-            if missing > 0 || wanted.end < count {
-                return Err(mismatch());
-            }
-            if used < stream.len() {
-                return Err(corrupt("bytes behind the end of the floats", position + 7));
-            }
-        }
-        End::Full { position } if position > stream.len() * 8 => return Err(cut()),
-        End::Full { .. } if wanted.end < count => {}
-        End::Full { .. } => return Err(mismatch()),
-        End::Cut => return Err(cut()),
-        End::Window { position } => return Err(corrupt("window of a float", position)),
-    }
+    let Some((slot, others)) = out.split_first_mut() else { return Err(stream.mismatch()) };
+    *slot = f64::from_bits(stream.first);
+    let end = read(stream.bytes.rest(), stream.first, others);
+    stream.accept(&end, wanted.end == count)?;
     out.drain(..wanted.start);
     Ok(())
+}
+
+/// That [`decode`] would become all values of a list of `count`: the same bits are read, and no value is kept.
+pub(in super::super) fn validate(mut bytes: Cursor<'_>, count: usize) -> Result<()> {
+    let stream = Stream::open(&mut bytes, count)?;
+    let others = Forgotten(count.checked_sub(1).ok_or_else(|| stream.mismatch())?);
+    let end = read(stream.bytes.rest(), stream.first, others);
+    stream.accept(&end, true)
+}
+
+/// The bits behind the first value.
+struct Stream<'a> {
+    /// Where the list begins.
+    start: Cursor<'a>,
+    first: u64,
+    bytes: Cursor<'a>,
+}
+
+impl<'a> Stream<'a> {
+    /// Takes the first of `count` values, for which there must be bits enough.
+    fn open(bytes: &mut Cursor<'a>, count: usize) -> Result<Self> {
+        let start = bytes.clone();
+        open(bytes)?;
+        let first = bytes.u64("cut first float")?;
+        let stream = Self { start, first, bytes: bytes.clone() };
+        // Each value behind the first takes at least a bit, so this bounds the memory by the bytes at hand.
+        if first == MARKER || count.div_ceil(8) > stream.bytes.rest().len() {
+            return Err(stream.mismatch());
+        }
+        Ok(stream)
+    }
+
+    fn mismatch(&self) -> Error {
+        self.start.corrupt("as many floats as times were expected")
+    }
+
+    /// Whether a list may end so, of which all or only the front was wanted.
+    fn accept(&self, end: &End, is_whole: bool) -> Result<()> {
+        let len = self.bytes.rest().len();
+        let cut = || self.bytes.corrupt("floats without their end marker");
+        let corrupt = |what, position: usize| Error::corrupt(what, self.bytes.at().forward(position / 8));
+        match *end {
+            End::Marker { position, missing } => {
+                let used = position.div_ceil(8);
+                if used > len {
+                    return Err(cut());
+                }
+                if missing > 0 || !is_whole {
+                    return Err(self.mismatch());
+                }
+                if used < len {
+                    return Err(corrupt("bytes behind the end of the floats", position + 7));
+                }
+                Ok(())
+            }
+            End::Full { position } if position > len * 8 => Err(cut()),
+            End::Full { .. } if is_whole => Err(self.mismatch()),
+            End::Full { .. } => Ok(()),
+            End::Cut => Err(cut()),
+            End::Window { position } => Err(corrupt("window of a float", position)),
+        }
+    }
+}
+
+/// Places for the values behind the first.
+trait Places {
+    /// How many are left.
+    fn left(&self) -> usize;
+    /// Puts a value into one of those that are left, counted from 0.
+    fn put(&mut self, at: usize, value: u64);
+    /// Puts a value into each of the first `count`.
+    fn fill(&mut self, count: usize, value: u64);
+    /// The first `count` are not left any more.
+    fn advance(&mut self, count: usize);
+}
+
+impl Places for &mut [f64] {
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn put(&mut self, at: usize, value: u64) {
+        if let Some(slot) = self.get_mut(at) {
+            *slot = f64::from_bits(value);
+        }
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, count: usize, value: u64) {
+        if let Some(slots) = self.get_mut(..count) {
+            slots.fill(f64::from_bits(value));
+        }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, count: usize) {
+        *self = std::mem::take(self).get_mut(count..).unwrap_or_default();
+    }
+}
+
+/// Places for so many values, which keep none.
+struct Forgotten(usize);
+
+impl Places for Forgotten {
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.0
+    }
+
+    #[inline(always)]
+    fn put(&mut self, _: usize, _: u64) {}
+
+    #[inline(always)]
+    fn fill(&mut self, _: usize, _: u64) {}
+
+    #[inline(always)]
+    fn advance(&mut self, count: usize) {
+        self.0 -= count;
+    }
 }
 
 /// Why a stream was read no further. Positions are in bits from its start.
@@ -70,10 +164,9 @@ enum End {
     Window { position: usize },
 }
 
-/// Fills `others` with the values behind the first.
+/// Fills `places` with the values behind the first.
 #[inline(never)] // Alone it keeps its state in registers.
-fn read(stream: &[u8], first: u64, others: &mut [f64]) -> End {
-    let mut slots = others;
+fn read<P: Places>(stream: &[u8], first: u64, mut places: P) -> End {
     let mut value = first;
     let mut position = 0;
     // As a reader that has seen no window takes it: all bits.
@@ -81,9 +174,9 @@ fn read(stream: &[u8], first: u64, others: &mut [f64]) -> End {
     let mut tail;
     loop {
         if frame.significant <= NARROW {
-            slots = read_within::<8>(stream, &frame, &mut position, &mut value, slots);
+            read_within::<8, P>(stream, &frame, &mut position, &mut value, &mut places);
         } else if frame.significant <= WIDE {
-            slots = read_within::<9>(stream, &frame, &mut position, &mut value, slots);
+            read_within::<9, P>(stream, &frame, &mut position, &mut value, &mut places);
         }
         let byte = position / 8;
         let window = match stream.get(byte..byte + REACH).and_then(|window| window.first_chunk::<REACH>()) {
@@ -101,13 +194,13 @@ fn read(stream: &[u8], first: u64, others: &mut [f64]) -> End {
         let ahead = word::<0>(window) << skip;
         if ahead >> 63 == 0 {
             let equal = ahead.leading_zeros().min(64 - skip) as usize;
-            let (filled, rest) = slots.split_at_mut(equal.min(slots.len()));
-            if filled.is_empty() {
+            let filled = equal.min(places.left());
+            if filled == 0 {
                 return End::Full { position };
             }
-            position += filled.len();
-            filled.fill(f64::from_bits(value));
-            slots = rest;
+            position += filled;
+            places.fill(filled, value);
+            places.advance(filled);
             continue;
         }
         let (mut bits, prefix) = if ahead << 1 >> 63 == 0 {
@@ -129,35 +222,37 @@ fn read(stream: &[u8], first: u64, others: &mut [f64]) -> End {
         value ^= (bits & frame.mask) >> frame.leading;
         if value == MARKER {
             position += (prefix + frame.significant) as usize;
-            return End::Marker { position, missing: slots.len() };
+            return End::Marker { position, missing: places.left() };
         }
-        let Some((slot, rest)) = slots.split_first_mut() else { return End::Full { position } };
+        if places.left() == 0 {
+            return End::Full { position };
+        }
         position += (prefix + frame.significant) as usize;
-        *slot = f64::from_bits(value);
-        slots = rest;
+        places.put(0, value);
+        places.advance(1);
     }
 }
 
-/// Reads on as long as values have the window of the one before, which most do. Gives the places that are left; what comes
-/// next is something else, or the end of places or of the stream.
+/// Reads on as long as values have the window of the one before, which most do. What comes next is something else, or the
+/// end of places or of the stream.
 ///
 /// All bits of such a value lie in `BYTES`, eight or nine. They are turned so that the significant ones stand where they
 /// belong; a mask takes them, and another the two bits before them.
 #[inline(always)]
-fn read_within<'a, const BYTES: usize>(
+fn read_within<const BYTES: usize, P: Places>(
     stream: &[u8],
     frame: &Frame,
     position: &mut usize,
     value: &mut u64,
-    slots: &'a mut [f64],
-) -> &'a mut [f64] {
+    places: &mut P,
+) {
     let turn = 66 - frame.leading;
     let (prefix, same) = ((0b11u64 << 62).rotate_left(turn), (0b10u64 << 62).rotate_left(turn));
     let significant = frame.mask >> frame.leading;
     let step = 2 + frame.significant as usize;
     let (mut at, mut before) = (*position, *value);
     let mut filled = 0;
-    for slot in slots.iter_mut() {
+    while filled < places.left() {
         let byte = at / 8;
         let Some(bytes) = stream.get(byte..byte + BYTES) else { break };
         let Some((word, more)) = bytes.split_first_chunk() else { break };
@@ -171,13 +266,13 @@ fn read_within<'a, const BYTES: usize>(
         if turned & prefix != same || next == MARKER {
             break;
         }
-        *slot = f64::from_bits(next);
+        places.put(filled, next);
         filled += 1;
         before = next;
         at += step;
     }
     (*position, *value) = (at, before);
-    slots.get_mut(filled..).unwrap_or_default()
+    places.advance(filled);
 }
 
 /// The window of a float: which of its bits the stream has.

@@ -19,7 +19,7 @@ mod unpack;
 mod tests;
 
 pub(super) use self::pack::{Runs, encode};
-pub(super) use self::unpack::{decode, for_each, reach};
+pub(super) use self::unpack::{decode, for_each, reach, sum};
 
 /// The largest value that a word can hold.
 pub(super) const MAX: u64 = (1 << 60) - 1;

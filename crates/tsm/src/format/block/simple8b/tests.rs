@@ -10,10 +10,12 @@ fn selectors(values: &[u64], runs: Runs) -> Vec<u8> {
     let mut back = vec![7; values.len()];
     decode(words, &mut back, |value| value);
     assert_eq!(back, values);
-    let mut sum = 0;
-    for_each(words, |value| sum += u128::from(value));
-    assert_eq!(sum, values.iter().map(|value| u128::from(*value)).sum());
-    assert!(sum <= reach(words));
+    let mut total = 0;
+    for_each(words, |value| total += u128::from(value));
+    assert_eq!(total, values.iter().map(|value| u128::from(*value)).sum());
+    assert!(total <= reach(words));
+    let has_zero = values.contains(&0);
+    assert_eq!(sum(words), u64::try_from(total).ok().map(|total| (total, has_zero)));
     words.iter().map(|[head, ..]| head >> 4).collect()
 }
 
@@ -38,6 +40,7 @@ fn each_selector_holds_its_largest_values() {
 fn a_tail_degrades_through_ever_smaller_words() {
     assert_eq!(selectors(&[0; 59], Runs::Ahead), [3, 4, 8, 15]);
     assert_eq!(selectors(&[MAX; 3], Runs::Ahead), [15, 15, 15]);
+    assert_eq!(selectors(&[MAX; 17], Runs::Ahead), [15; 17]); // their sum passes 64 bits
     assert_eq!(selectors(&[], Runs::Ahead), [0; 0]);
 }
 

@@ -52,6 +52,60 @@ fn ones<'a, const N: usize, T>(out: &'a mut [T], each: &mut impl FnMut(u64) -> T
     Some(rest)
 }
 
+/// The sum of all values, and whether one of them is zero; `None` when the sum passes 64 bits.
+pub(in super::super) fn sum(words: &[[u8; 8]]) -> Option<(u64, bool)> {
+    let (mut sum, mut has_zero) = (0u64, false);
+    // Neighbours mostly have the same form: one look at it for all of them.
+    for same in words.chunk_by(|[a, ..], [b, ..]| a >> 4 == b >> 4) {
+        for few in same.chunks(FEW) {
+            let (of_few, zero) = sum_few(few);
+            sum = sum.checked_add(of_few)?;
+            has_zero |= zero;
+        }
+    }
+    Some((sum, has_zero))
+}
+
+/// As many words as can be added up without a look at the size of their sum: that of a word is at most 2^60.
+const FEW: usize = 8;
+
+/// The sum of the values of words that have the same selector.
+fn sum_few(words: &[[u8; 8]]) -> (u64, bool) {
+    let ones = |count| (count * words.len() as u64, false);
+    match words.first().map_or(0, |[head, ..]| head >> 4) {
+        0 => ones(240),
+        1 => ones(120),
+        2 => sum_words::<60, 1>(words),
+        3 => sum_words::<30, 2>(words),
+        4 => sum_words::<20, 3>(words),
+        5 => sum_words::<15, 4>(words),
+        6 => sum_words::<12, 5>(words),
+        7 => sum_words::<10, 6>(words),
+        8 => sum_words::<8, 7>(words),
+        9 => sum_words::<7, 8>(words),
+        10 => sum_words::<6, 10>(words),
+        11 => sum_words::<5, 12>(words),
+        12 => sum_words::<4, 15>(words),
+        13 => sum_words::<3, 20>(words),
+        14 => sum_words::<2, 30>(words),
+        _ => sum_words::<1, 60>(words),
+    }
+}
+
+#[inline(always)]
+fn sum_words<const N: usize, const BITS: usize>(words: &[[u8; 8]]) -> (u64, bool) {
+    const { assert!(N * BITS <= 60, "the selector has the other four bits") };
+    words.iter().fold((0, false), |(mut sum, mut has_zero), word| {
+        let word = u64::from_be_bytes(*word);
+        for index in 0..N {
+            let value = word >> (index * BITS) & ((1 << BITS) - 1);
+            sum += value;
+            has_zero |= value == 0;
+        }
+        (sum, has_zero)
+    })
+}
+
 /// Hands on all values in order.
 pub(in super::super) fn for_each(words: &[[u8; 8]], mut each: impl FnMut(u64)) {
     for word in words {

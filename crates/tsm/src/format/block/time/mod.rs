@@ -90,6 +90,9 @@ impl<'a> Times<'a> {
                 walk
             }
             Self::Packed { first, scale, words, .. } => {
+                if let Some(walk) = Walk::of_sum(first, scale, words) {
+                    return walk;
+                }
                 let mut walk = Walk::from(first);
                 simple8b::for_each(words, |difference| walk.step(difference.wrapping_mul(scale)));
                 walk
@@ -101,9 +104,34 @@ impl<'a> Times<'a> {
                 let [first, last] =
                     [first, first.wrapping_add(step.wrapping_mul(count as u64 - 1))].map(u64::cast_signed);
                 let ascending = way <= way_left(first);
-                Walk { first, last, ascending }
+                Walk { first, last, ascending, repeats: step == 0 && count > 1 }
             }
         }
+    }
+
+    /// How many times lie within `range`.
+    pub(super) fn count_within(&self, range: TimeRange) -> usize {
+        let mut found = 0;
+        let mut time = 0u64;
+        let mut step = |difference| {
+            time = time.wrapping_add(difference);
+            found += usize::from(range.contains(time.cast_signed()));
+        };
+        match *self {
+            Self::Run { first, step, count } if self.walk().ascending => {
+                return cut_run(range, first.cast_signed(), step, count).len();
+            }
+            Self::Run { first, step: difference, count } => {
+                step(first);
+                (1..count).for_each(|_| step(difference));
+            }
+            Self::Raw(words) => words.iter().for_each(|word| step(u64::from_be_bytes(*word))),
+            Self::Packed { first, scale, words, .. } => {
+                step(first);
+                simple8b::for_each(words, |difference| step(difference.wrapping_mul(scale)));
+            }
+        }
+        found
     }
 
     /// Which points have times within `range`. Times that have to be decoded for that are left in `out`, if they are
@@ -225,17 +253,28 @@ pub(super) struct Walk {
     pub(super) last: i64,
     /// No step went back.
     pub(super) ascending: bool,
+    /// A step went nowhere.
+    pub(super) repeats: bool,
 }
 
 impl Walk {
     fn from(first: u64) -> Self {
         let first = first.cast_signed();
-        Self { first, last: first, ascending: true }
+        Self { first, last: first, ascending: true, repeats: false }
+    }
+
+    /// The walk over packed times whose whole way fits into time: no step goes back then. `None` when it does not.
+    fn of_sum(first: u64, scale: u64, words: &[[u8; 8]]) -> Option<Self> {
+        let (way, has_zero) = simple8b::sum(words)?;
+        let (first, way) = (first.cast_signed(), u128::from(way) * u128::from(scale));
+        let last = u64::try_from(way).ok().and_then(|way| first.checked_add_unsigned(way))?;
+        Some(Self { first, last, ascending: true, repeats: has_zero })
     }
 
     fn step(&mut self, difference: u64) {
         let next = self.last.wrapping_add_unsigned(difference);
         self.ascending &= next >= self.last;
+        self.repeats |= next == self.last;
         self.last = next;
     }
 }
