@@ -174,22 +174,65 @@ impl TsmFile {
     /// # Errors
     /// `Corrupt` names the file and the offset of what contradicts.
     pub fn read_block(&self, key: &Key<'_>, entry: &Entry, out: &mut Column) -> Result<()> {
-        self.decode(key, entry, out).map_err(|error| error.in_file(&self.path))
-    }
-
-    fn decode(&self, key: &Key<'_>, entry: &Entry, out: &mut Column) -> Result<()> {
-        let outside = || Error::corrupt("a block lies outside the file", entry.offset);
-        let start = usize::try_from(entry.offset.get()).map_err(|_| outside())?;
-        let end = start.checked_add(entry.size as usize).ok_or_else(outside)?;
-        let bytes = self.map.get(start..end).ok_or_else(outside)?;
-        let body = entry.checked_body(bytes)?;
-        let at = entry.offset.forward(CRC_LEN);
-        block::decode(body, at, out)?;
+        let (body, at) = self.body(entry)?;
+        block::decode(body, at, out).map_err(|error| error.in_file(&self.path))?;
         let fits = out.kind() == key.kind
             && out.times.first() == Some(&entry.range.min())
             && out.times.last().is_some_and(|last| *last <= entry.range.max())
             && out.times.is_sorted();
-        if fits { Ok(()) } else { Err(Error::corrupt("a block is not what the index says of it", at)) }
+        if fits { Ok(()) } else { Err(contradicts_index(at).in_file(&self.path)) }
+    }
+
+    /// That [`read_block`](Self::read_block) would read a block, and how many points; none is kept. Strings are decompressed
+    /// into `plain`.
+    ///
+    /// # Errors
+    /// As [`read_block`](Self::read_block).
+    pub(crate) fn validate_block(&self, key: &Key<'_>, entry: &Entry, plain: &mut Vec<u8>) -> Result<usize> {
+        let (body, at) = self.body(entry)?;
+        let found = block::validate(body, at, plain).map_err(|error| error.in_file(&self.path))?;
+        let fits = found.kind == key.kind
+            && found.first == entry.range.min()
+            && found.last <= entry.range.max()
+            && found.ascending;
+        if fits { Ok(found.count) } else { Err(contradicts_index(at).in_file(&self.path)) }
+    }
+
+    /// The number of a block's points, or of those within a range, found without decoding it.
+    ///
+    /// # Errors
+    /// `Corrupt` names the file and the offset when the times are damaged.
+    pub(crate) fn count_points(&self, entry: &Entry, range: Option<TimeRange>) -> Result<usize> {
+        let (body, at) = self.body(entry)?;
+        let count = match range {
+            Some(range) => block::count_within(body, at, range),
+            None => block::count(body, at),
+        };
+        count.map_err(|error| error.in_file(&self.path))
+    }
+
+    /// Reads the points of a block within a range into `out`. What lies outside it is not looked at: [validated
+    /// before](Self::validate_block).
+    ///
+    /// # Errors
+    /// `Corrupt` names the file and the offset.
+    pub(crate) fn read_block_within(&self, entry: &Entry, range: TimeRange, out: &mut Column) -> Result<()> {
+        let (body, at) = self.body(entry)?;
+        block::decode_range(body, at, range, out).map_err(|error| error.in_file(&self.path))
+    }
+
+    /// What lies behind the checksum of a block, and where.
+    ///
+    /// # Errors
+    /// `Corrupt` names the file and the offset when the checksum is wrong.
+    fn body(&self, entry: &Entry) -> Result<(&[u8], Offset)> {
+        let range = usize::try_from(entry.offset.get()).ok().and_then(|start| {
+            let end = start.checked_add(entry.size as usize)?;
+            self.map.get(start..end)
+        });
+        let outside = || Error::corrupt("a block lies outside the file", entry.offset);
+        let body = range.ok_or_else(outside).and_then(|block| entry.checked_body(block));
+        Ok((body.map_err(|error| error.in_file(&self.path))?, entry.offset.forward(CRC_LEN)))
     }
 
     /// A part of the file as it is, without a copy, kept alive after the file is unlinked.
@@ -230,6 +273,10 @@ impl fmt::Debug for TsmFile {
             .field("size", &self.map.len())
             .finish_non_exhaustive()
     }
+}
+
+fn contradicts_index(at: Offset) -> Error {
+    Error::corrupt("a block is not what the index says of it", at)
 }
 
 /// A file in memory, read like one on disk.

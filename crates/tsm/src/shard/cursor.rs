@@ -1,25 +1,35 @@
 //! Reading the points of one key from all files of a set: merged, one per time, deletes applied.
 //!
 //! Blocks are taken in clusters: a cluster is a largest run of blocks, of any files, whose times overlap in a chain.
-//! Clusters do not overlap, so each is decoded and merged for itself; after a compaction a cluster is one block, and
-//! memory is that of the largest cluster.
+//! Clusters do not overlap, so each is decoded and merged for itself; after a compaction a cluster is one block. A cluster
+//! whose blocks claim many points is read in slices of time, so that memory is that of a slice: a few bytes can claim any
+//! number of points at equal distances, and many such blocks can lie over each other.
 
 use std::sync::Arc;
 
 use super::file_set::FileSet;
+use super::slices::Slices;
 use crate::error::{Error, Result};
 use crate::file::deletes;
 use crate::file::reader::TsmFile;
+use crate::format::block;
 use crate::format::column::{BlockType, Column};
 use crate::format::index::{Entry, Key};
 use crate::format::merge;
 use crate::units::TimeRange;
 
+/// Points that overlapping blocks may claim together and still be merged at once: as many as one block may have. Tests have
+/// smaller blocks.
+const SLICE_POINTS: usize = if cfg!(test) { 300 } else { block::MAX_POINTS };
+
+/// Columns that have had more points are not used again.
+const KEPT_POINTS: usize = 1 << 12;
+
 /// A block of the key, and how old its file is: later files win.
-struct Source<'a> {
-    file: &'a TsmFile,
-    key: Key<'a>,
-    entry: Entry,
+pub(super) struct Source<'a> {
+    pub(super) file: &'a TsmFile,
+    pub(super) key: Key<'a>,
+    pub(super) entry: Entry,
     age: usize,
 }
 
@@ -55,9 +65,12 @@ pub(crate) fn read_key(
     let runs = Runs { stack: Vec::new(), spare: Vec::new(), kind };
     let mut buffers = Buffers { block: Column::new(kind), runs, out: Column::new(kind) };
     for cluster in clusters(&sources) {
-        read_cluster(cluster, &mut buffers)?;
-        if !buffers.out.is_empty() {
-            each(&buffers.out)?;
+        let slices = Slices::of(cluster, SLICE_POINTS)?;
+        for slice in slices {
+            read_cluster(cluster, slice?, &mut buffers)?;
+            if !buffers.out.is_empty() {
+                each(&buffers.out)?;
+            }
         }
     }
     Ok(())
@@ -120,28 +133,38 @@ fn clusters<'s, 'a>(mut rest: &'s [Source<'a>]) -> impl Iterator<Item = &'s [Sou
     })
 }
 
-/// Decodes a cluster into `buffers.out`.
-fn read_cluster(cluster: &[Source<'_>], buffers: &mut Buffers) -> Result<()> {
+/// Decodes a cluster, or a slice of it, into `buffers.out`.
+fn read_cluster(cluster: &[Source<'_>], slice: Option<TimeRange>, buffers: &mut Buffers) -> Result<()> {
     let Some(first) = cluster.first() else { return Ok(()) };
     let kind = first.key.kind;
     buffers.out.reset(kind);
     if let [single] = cluster {
-        return read_source(single, &mut buffers.block, &mut buffers.out);
+        return read_source(single, slice, &mut buffers.block, &mut buffers.out);
     }
-    let mut by_age: Vec<&Source<'_>> = cluster.iter().collect();
+    let is_touched = |source: &&Source<'_>| slice.is_none_or(|slice| source.entry.range.overlaps(slice));
+    let mut by_age: Vec<&Source<'_>> = cluster.iter().filter(is_touched).collect();
     by_age.sort_by_key(|source| source.age); // stable: within a file the order of time stays
     let Buffers { block, runs, out } = buffers;
     for source in by_age {
         let mut run = runs.column();
-        read_source(source, block, &mut run)?;
+        read_source(source, slice, block, &mut run)?;
         runs.push(run).map_err(|error| error.in_file(source.file.path()))?;
     }
     runs.finish(out).map_err(|error| error.in_file(first.file.path()))
 }
 
-/// Appends the undeleted points of a block to `out`. Blocks of old files may repeat a time: the last counts.
-fn read_source(source: &Source<'_>, block: &mut Column, out: &mut Column) -> Result<()> {
-    source.file.read_block(&source.key, &source.entry, block)?;
+/// Appends the undeleted points of a block, or of a slice of it, to `out`. Blocks of old files may repeat a time: the last
+/// counts.
+fn read_source(
+    source: &Source<'_>,
+    slice: Option<TimeRange>,
+    block: &mut Column,
+    out: &mut Column,
+) -> Result<()> {
+    match slice {
+        Some(slice) => source.file.read_block_within(&source.entry, slice, block)?,
+        None => source.file.read_block(&source.key, &source.entry, block)?,
+    }
     merge::sort_last_wins(block);
     let deleted = source.file.deleted(source.key.ordinal);
     if deletes::touch(deleted, source.entry.range) {
@@ -158,6 +181,13 @@ impl Runs {
         let mut column = self.spare.pop().unwrap_or_else(|| Column::new(self.kind));
         column.reset(self.kind);
         column
+    }
+
+    /// Takes back a column, unless it is large: there can be many.
+    fn keep(&mut self, column: Column) {
+        if column.times.capacity() <= KEPT_POINTS {
+            self.spare.push(column);
+        }
     }
 
     /// Adds points that win over all before them.
@@ -182,9 +212,9 @@ impl Runs {
         } else {
             let mut merged = self.column();
             merge::merge(&older, &newer, &mut merged);
-            self.spare.push(std::mem::replace(&mut older, merged));
+            self.keep(std::mem::replace(&mut older, merged));
         }
-        self.spare.push(newer);
+        self.keep(newer);
         self.stack.push(older);
         Ok(())
     }
@@ -195,7 +225,7 @@ impl Runs {
             self.join()?;
         }
         if let Some(all) = self.stack.pop() {
-            self.spare.push(std::mem::replace(out, all));
+            self.keep(std::mem::replace(out, all));
         }
         Ok(())
     }

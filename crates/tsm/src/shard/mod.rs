@@ -9,6 +9,7 @@ pub(crate) mod file_set;
 mod open;
 #[cfg(test)]
 mod regressions;
+mod slices;
 #[cfg(test)]
 mod tests;
 
