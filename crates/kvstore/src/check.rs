@@ -3,6 +3,8 @@
 //! Invariant: no page is entered twice, so the walk ends on any bytes; and when it found nothing, the extents it
 //! returns, the two metas and the free pages partition the pages below the high-water mark.
 //!
+//! Where the file has digests beside it (`digests.rs`), each page is compared with its own.
+//!
 //! Stricter than a reader has to be: keys and values must follow each other without a gap, as bbolt has always written
 //! them. This finds nearly every flipped bit of a count, position or length, which no checksum guards.
 
@@ -10,8 +12,10 @@ use std::ops::Range;
 
 use crate::PageId;
 use crate::cursor::{DEPTH_MAX, NESTING_MAX};
+use crate::digests::Known;
 use crate::error::{Error, Result};
 use crate::format::bucket::{self, BucketValue, Root};
+use crate::format::digests::{Digest, digest};
 use crate::format::meta::META_PAGES;
 use crate::format::node::{LeafElement, Node, order};
 use crate::report::Report;
@@ -85,6 +89,7 @@ pub(crate) fn walk(state: &State) -> Walked {
     if let Err(error) = walk.freelist() {
         walk.report.problem(&error);
     }
+    walk.digests();
     walk.count_pages();
     walk.report.sort();
     if walk.report.is_clean() {
@@ -245,6 +250,56 @@ impl<'v> Walk<'v> {
         }
         marks.fill(Mark::Used);
         Ok(())
+    }
+
+    /// Compares pages with their digests, if the file has some. Where this process may write, meta pages and
+    /// pages that the state does not use may change meanwhile, and are not looked at.
+    fn digests(&mut self) {
+        let digests = match self.state.file().digests() {
+            Known::Nothing => return,
+            Known::Unusable(why) => return self.report.note(why, Place::new(PageId::new(0), 0)),
+            Known::Digests(digests) => digests,
+        };
+        let is_written = self.state.file().is_written();
+        let marks = std::mem::take(&mut self.marks);
+        let mut compared = 0;
+        for (id, mark) in (0..).zip(&marks) {
+            if !is_written || (*mark == Mark::Used && id >= META_PAGES) {
+                compared += u64::from(self.digest(id, *mark, digests.of(id)));
+            }
+        }
+        self.marks = marks;
+        self.report.digests = Some(compared);
+    }
+
+    /// Compares one page; returns whether it could.
+    fn digest(&mut self, id: u64, mark: Mark, known: Option<Digest>) -> bool {
+        let state = self.state;
+        let page = PageId::new(id);
+        let place = Place::new(page, state.page_offset(page));
+        let Some(known) = known else {
+            if mark == Mark::Used {
+                self.report.note("the page has no digest", place);
+            }
+            return false;
+        };
+        let found = if id < META_PAGES {
+            state.meta_page_bytes(id, digest)
+        } else {
+            let start = widen_pages(id).saturating_mul(state.page_size());
+            digest(state.bytes(start, state.page_size()))
+        };
+        if found != known {
+            match mark {
+                Mark::Used if id >= META_PAGES => {
+                    self.report.problem(&Error::corrupt("the page is not what was written", place));
+                }
+                // What a meta page says has a checksum of its own.
+                Mark::Used => self.report.note("the meta page is not what was written", place),
+                _ => self.report.note("a page that is not used is not what was written", place),
+            }
+        }
+        true
     }
 
     fn extent(&mut self, bytes: &[u8], place: Place, used_bytes: usize) {

@@ -29,6 +29,24 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Chunks are slices of the mapped file; each holds it, and its lock, until dropped. Nothing else is held while a
 /// consumer takes its time: transactions commit, and put their pages elsewhere. A clone begins where the original stands.
 ///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("influxd.bolt");
+/// # use std::sync::Arc;
+/// # use icecore_disk::RealDisk;
+/// # use icecore_kvstore::{Builder, Store};
+/// # let store = Store::create(Arc::new(RealDisk), &path, Builder::new(4096)?)?;
+/// let copy = store.view().copy()?;
+/// let (state, len_bytes) = (copy.txid(), copy.len_bytes()); // known before the first chunk
+/// store.write(|tx| tx.create_bucket(b"later").map(drop))?; // waits for nobody
+/// let mut sent = Vec::new();
+/// for chunk in copy {
+///     sent.extend_from_slice(&chunk?);
+/// }
+/// assert_eq!((sent.len() as u64, state < store.txid()), (len_bytes, true));
+/// # Ok::<(), icecore_kvstore::Error>(())
+/// ```
+///
 /// An item is an error when another process wrote a new meta page in spite of the lock; nothing follows it. (It is seen
 /// before the next chunk, not after: a chunk that was handed out earlier may be a mixture already.)
 #[derive(Clone)]

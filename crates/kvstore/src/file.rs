@@ -4,13 +4,14 @@
 //! in `living` from before it can be read until after its last holder dropped it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use icecore_disk::{Lock, Map};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::TxId;
+use crate::digests::Known;
 use crate::format::meta::{META_PAGE_USED, META_PAGES};
 use crate::state::State;
 
@@ -25,6 +26,9 @@ pub(crate) struct File {
     metas: Mutex<[Option<Vec<u8>>; METAS]>,
     /// By transaction, ascending.
     living: Mutex<Vec<(TxId, Weak<State>)>>,
+    digests: RwLock<Known>,
+    /// Whether this process may write to it: then pages that no state shows may change at any time.
+    is_written: AtomicBool,
     _lock: Box<dyn Lock>,
 }
 
@@ -32,7 +36,15 @@ impl File {
     /// The file that will be called `path`, locked by `lock`, with the meta pages that `map` shows.
     pub(crate) fn new(path: &Path, page_size: usize, map: &Map, lock: Box<dyn Lock>) -> Self {
         let metas = Mutex::new([0, page_size].map(|start| Some(used(map, start).to_vec())));
-        Self { path: path.to_owned(), page_size, metas, living: Mutex::default(), _lock: lock }
+        Self {
+            path: path.to_owned(),
+            page_size,
+            metas,
+            living: Mutex::default(),
+            digests: RwLock::new(Known::Nothing),
+            is_written: AtomicBool::new(false),
+            _lock: lock,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,6 +58,37 @@ impl File {
             known.as_ref().is_some_and(|known| known != used(map, index * self.page_size))
         };
         map.is_live() && metas.iter().enumerate().any(differs)
+    }
+
+    /// What is known of the digests of its pages.
+    pub(crate) fn digests(&self) -> Known {
+        self.digests.read().clone()
+    }
+
+    pub(crate) fn know_digests(&self, known: Known) {
+        *self.digests.write() = known;
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        self.is_written.load(Ordering::Relaxed)
+    }
+
+    /// From now on there is one who writes.
+    pub(crate) fn will_be_written(&self) {
+        self.is_written.store(true, Ordering::Relaxed);
+    }
+
+    /// What `read` makes of the bytes of meta page `index`, which do not change meanwhile.
+    pub(crate) fn meta_page<T>(&self, map: &Map, index: usize, read: impl FnOnce(&[u8]) -> T) -> T {
+        let _metas = self.metas.lock();
+        let start = index * self.page_size;
+        read(map.get(start..start.saturating_add(self.page_size)).unwrap_or_default())
+    }
+
+    /// Both meta pages, with what this process read or wrote there last.
+    pub(crate) fn known_metas(&self) -> [(u64, Option<Vec<u8>>); METAS] {
+        let [first, second] = &*self.metas.lock();
+        [(0, first.clone()), (1, second.clone())]
     }
 
     /// Lets `write` put `page` in the place of meta page `index`.

@@ -7,7 +7,8 @@
 //! this writes, and the other way round.
 //!
 //! What it is not, and what to know:
-//! - It does not see a flipped bit inside a key or a value, since pages of this format have no checksum.
+//! - Pages of this format have no checksum: a flipped bit inside a key or a value is seen only where digests are kept beside
+//!   the file ([`Store::keep_digests`]), and then by a check, a copy and the first transaction, not by a read.
 //! - It opens no file that another process has open to write; [`View::of_file_in_use`] copies one that is small enough to
 //!   be read between two commits.
 //! - A view, a copy or a chunk of one keeps the pages it shows from being used again: held for long while others write,
@@ -56,6 +57,7 @@ mod build;
 mod check;
 mod copy;
 mod cursor;
+mod digests;
 mod error;
 mod file;
 mod format;

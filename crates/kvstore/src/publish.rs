@@ -65,7 +65,7 @@ fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn directory(path: &Path) -> &Path {
+pub(crate) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -26,14 +26,18 @@ pub struct Report {
     pub buckets: u64,
     /// Pairs in all buckets.
     pub pairs: u64,
-    /// What contradicts the format, by place; the first hundred found.
+    /// How many pages were compared with their digests; `None`: the file has no digests that could be used
+    /// ([`Store::keep_digests`](crate::Store::keep_digests)).
+    pub digests: Option<u64>,
+    /// What contradicts the format or its digest, by place; the first hundred found.
     pub problems: Vec<Problem>,
     /// How many more problems there were.
     pub problems_unlisted: u64,
     /// What is odd and may still be as it was meant: a damaged second meta page (a commit that was cut short leaves one);
     /// a branch's key that is below the first key of its child, where bbolt writes the same;
     /// bytes behind the last element of a page, which bbolt leaves zero (a length before them may be too small); a value
-    /// in the form of a bucket (it may have been one).
+    /// in the form of a bucket (it may have been one); digests that could not be used; a page that is not used, or the
+    /// rest of a meta page, that is not what was written.
     pub notes: Vec<Problem>,
 }
 
@@ -41,10 +45,24 @@ impl Report {
     pub(crate) fn new(txid: TxId, page_size: u32, pages: u64) -> Self {
         let (problems, notes) = (Vec::new(), Vec::new());
         let (used, free, buckets, pairs, problems_unlisted) = (0, 0, 0, 0, 0);
-        Self { txid, page_size, pages, used, free, buckets, pairs, problems, problems_unlisted, notes }
+        let digests = None;
+        Self {
+            txid,
+            page_size,
+            pages,
+            used,
+            free,
+            buckets,
+            pairs,
+            digests,
+            problems,
+            problems_unlisted,
+            notes,
+        }
     }
 
-    /// Whether nothing contradicts the format. Flipped bits inside keys and values do not: Bolt pages have no checksum.
+    /// Whether nothing contradicts the format or the digests. Without digests, flipped bits inside keys and values pass:
+    /// Bolt pages have no checksum.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
@@ -56,9 +74,9 @@ impl Report {
 
     /// Lists what an error found; one that is not about bytes cannot come from a check.
     pub(crate) fn problem(&mut self, error: &Error) {
-        let Some((what, place)) = error.finding() else { return };
+        let Some(problem) = Problem::of(error) else { return };
         if self.problems.len() < LISTED_MAX {
-            self.problems.push(Problem { what, place });
+            self.problems.push(problem);
         } else {
             self.problems_unlisted += 1;
         }
@@ -84,6 +102,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// What an error found; one that is not about bytes of the file found nothing.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        error.finding().map(|(what, place)| Self { what, place })
+    }
+
     /// Which rule of the format is broken.
     pub fn what(&self) -> &'static str {
         self.what

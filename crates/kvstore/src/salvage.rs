@@ -55,6 +55,27 @@ struct Walk<'v, F> {
 /// Pairs that the root leads to come first, in order; then those adrift. When the list of free pages is damaged too, these
 /// may include pairs that were deleted or replaced.
 ///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("influxd.bolt");
+/// # use std::sync::Arc;
+/// # use icecore_disk::RealDisk;
+/// # use icecore_kvstore::{Builder, Store};
+/// # let store = Store::create(Arc::new(RealDisk), &path, Builder::new(4096)?)?;
+/// # store.write(|tx| tx.create_bucket(b"samples")?.put(b"depth", b"3200 m"))?;
+/// # drop(store);
+/// # let mut bytes = std::fs::read(&path).unwrap();
+/// # bytes[..2 * 4096].fill(0);
+/// # std::fs::write(&path, bytes).unwrap();
+/// // Both meta pages are gone: the file does not open any more.
+/// let mut pairs = Vec::new();
+/// let report = icecore_kvstore::salvage(&RealDisk, &path, |pair| {
+///     pairs.push((pair.key.to_vec(), pair.value.to_vec()));
+/// })?;
+/// assert!(!report.is_clean() && pairs.contains(&(b"depth".to_vec(), b"3200 m".to_vec())));
+/// # Ok::<(), icecore_kvstore::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Locked`](crate::ErrorKind::Locked); what the disk says; damage when no page at all is one of a Bolt file.
 pub fn salvage(disk: &dyn Disk, path: &Path, found: impl FnMut(Salvaged<'_>)) -> Result<Report> {

@@ -115,6 +115,11 @@ impl State {
         &self.meta
     }
 
+    /// The page that the meta was read from.
+    pub(crate) fn meta_page(&self) -> PageId {
+        self.meta_page
+    }
+
     pub(crate) fn txid(&self) -> TxId {
         self.meta.txid
     }
@@ -137,6 +142,19 @@ impl State {
     pub(crate) fn bytes(&self, start: usize, len: usize) -> &[u8] {
         let end = start.saturating_add(len).min(self.map.len());
         self.map.get(start..end).unwrap_or_default()
+    }
+
+    /// Both meta pages as they are in the file.
+    pub(crate) fn known_metas(&self) -> [(u64, Result<Meta>); 2] {
+        self.file.known_metas().map(|(id, bytes)| {
+            let place = Place::new(PageId::new(id), self.page_offset(PageId::new(id)));
+            (id, self.named(Meta::parse(bytes.as_deref().unwrap_or_default(), id, place)))
+        })
+    }
+
+    /// What `read` makes of the bytes of meta page `id`.
+    pub(crate) fn meta_page_bytes<T>(&self, id: u64, read: impl FnOnce(&[u8]) -> T) -> T {
+        self.file.meta_page(&self.map, usize::from(id != 0), read)
     }
 
     /// Whether somebody wrote to the file in spite of the lock.

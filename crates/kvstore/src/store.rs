@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::TxId;
 use crate::build::Builder;
+use crate::digests;
 use crate::error::{Error, Result};
 use crate::file::File;
 use crate::publish::publish;
@@ -85,6 +86,7 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, path: &Path, mode: LockMode) -> Result<Self> {
         let lock = disk.lock(path, mode).map_err(|error| Error::lock(error, path))?;
         let state = State::load(disk.as_ref(), path, path, lock)?;
+        state.file().know_digests(digests::load(disk.as_ref(), path, state.meta(), state.meta_page())?);
         let writer = match mode {
             LockMode::Shared => None,
             LockMode::Exclusive => {
@@ -105,6 +107,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io(error, path)),
         }
+        digests::remove(disk.as_ref(), path)?;
         let (state, writer, named) = publish(disk.as_ref(), path, builder)?;
         named?;
         Ok(Self::of(disk, path, Some(writer), state))
@@ -156,6 +159,39 @@ impl Store {
         Ok((tx.commit()?, answer))
     }
 
+    /// Keeps digests of all pages beside the file, in `<name>.sums`, from now on and in all stores that open it to write:
+    /// every check then finds every flipped bit of a page in use, also inside keys and values, and damage of that kind is
+    /// neither copied nor written upon. Reads do not compare. A commit writes 16 bytes more for each page, and syncs
+    /// twice more.
+    ///
+    /// Whoever writes to the file without them (bbolt, influxd) leaves them behind: they are not used then, which a check
+    /// notes, and the next transaction of a store makes them anew. Remove the side file, and nothing is kept any more.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("influxd.bolt");
+    /// # use std::sync::Arc;
+    /// # use icecore_disk::RealDisk;
+    /// # use icecore_kvstore::{Builder, Store};
+    /// # let store = Store::create(Arc::new(RealDisk), &path, Builder::new(4096)?)?;
+    /// store.keep_digests()?;
+    /// store.write(|tx| tx.create_bucket(b"samples")?.put(b"depth", b"3200 m"))?;
+    /// let report = store.view().verify()?;
+    /// assert_eq!(report.digests, Some(report.used - 2)); // here not the meta pages, which have checksums
+    /// # Ok::<(), icecore_kvstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::begin`]; what the disk says.
+    ///
+    /// # Durability
+    /// On `Ok` the side file is. After a power loss it may be one of no state, until the next transaction.
+    pub fn keep_digests(&self) -> Result<()> {
+        let mut writing = self.writing.lock();
+        let state = Arc::clone(&self.current.read());
+        writing.writer(&state)?.keep_digests(self.disk.as_ref(), &state)
+    }
+
     /// How the file stands, and who reads which states of it. Waits for a transaction to end.
     pub fn stats(&self) -> Stats {
         let writing = self.writing.lock();
@@ -187,7 +223,8 @@ impl Store {
     /// replaced since; [`Unfit`](crate::ErrorKind::Unfit) when the store was opened to read, or a bucket is still open;
     /// and what the disk says. After all these the old file is in place and served, and nothing is left beside it,
     /// unless removing failed too; the next attempt removes it then.
-    /// [`NotDurable`](crate::ErrorKind::NotDurable) alone means that the new one is in place and served.
+    /// [`NotDurable`](crate::ErrorKind::NotDurable) means that the new one is in place and served; so does a failure to write
+    /// its digests, where they are [kept](Store::keep_digests): that error names the side file.
     ///
     /// # Durability
     /// On `Ok` the new content and its name are.
@@ -200,13 +237,15 @@ impl Store {
     /// Transactions wait meanwhile, views do not; those that exist keep the old file, and its space, until they end.
     ///
     /// # Errors
-    /// As [`Store::replace`]; damage in what is read.
+    /// As [`Store::replace`]; the first problem of [`View::check`]: what is damaged is not made anew.
     ///
     /// # Durability
     /// As [`Store::replace`].
     pub fn compact(&self) -> Result<TxId> {
         let mut writing = self.writing.lock();
-        let builder = self.view().to_builder()?;
+        let view = self.view();
+        view.verify()?; // or a damaged value would look like one that was meant
+        let builder = view.to_builder()?;
         self.replace_by(&mut writing, builder)
     }
 
@@ -217,13 +256,18 @@ impl Store {
         if txid != state.txid().next() {
             return Err(Error::stale(&self.path));
         }
+        let keeps_digests = writing.writer(&state)?.keeps_digests(&state);
         let (state, writer, named) = publish(self.disk.as_ref(), &self.path, builder)?;
-        let old = self.publish(state);
+        let old = self.publish(Arc::clone(&state));
         writing.writer = Some(writer);
         writing.replaced.push_back(Arc::clone(old.file()));
         if writing.replaced.len() > REPLACED_KEPT {
             writing.replaced.pop_front();
         }
-        named.map(|()| txid)
+        named?;
+        if keeps_digests {
+            writing.writer(&state)?.keep_digests(self.disk.as_ref(), &state)?;
+        }
+        Ok(txid)
     }
 }

@@ -107,6 +107,11 @@ impl Meta {
         (META_PAGES..self.high_water).contains(&id.get())
     }
 
+    /// The checksum that the page of this meta carries: another one for each commit.
+    pub(crate) fn checksum(&self) -> u64 {
+        u64_at(&self.page(0), HEADER_LEN + CHECKSUM).unwrap_or_default()
+    }
+
     /// The whole of meta page `id` with this content.
     pub(crate) fn page(&self, id: u64) -> Vec<u8> {
         let mut page = Vec::with_capacity(widen(self.page_size));
@@ -125,10 +130,13 @@ impl Meta {
     }
 }
 
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    fnv1a_on(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+/// The hash of what `hash` was made of, and `bytes` behind it.
+pub(crate) fn fnv1a_on(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! allocated from a number that the file names.
 
 pub(crate) mod bucket;
+pub(crate) mod digests;
 pub(crate) mod freelist;
 pub(crate) mod meta;
 pub(crate) mod node;

@@ -68,7 +68,7 @@ impl<'s> Tx<'s> {
         mut writing: MutexGuard<'s, Writing>,
         state: Arc<State>,
     ) -> Result<Self> {
-        writing.writer(&state)?.begin(&state)?;
+        writing.writer(&state)?.begin(store.disk(), &state)?;
         let root = state.named(Open::of(state.root()))?;
         Ok(Self { store, writing, base: Base::new(state), root })
     }

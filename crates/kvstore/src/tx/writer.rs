@@ -6,13 +6,18 @@
 //! 3. map the file again if it outgrew its map: nothing can fail after the next step;
 //! 4. write the meta page that is not the newest, sync: the new state is the file's.
 //!
+//! Where digests are kept (`digests.rs`), their file is written and synced with the pages, and after the meta page.
+//!
 //! A power loss at any moment leaves the state before or, from 4 on, this one. After a failed write or sync nothing more
 //! is written: what the system did with the bytes is unknown.
+
+use std::sync::Arc;
 
 use icecore_disk::{Disk, Map, WriteAt};
 
 use super::space::{Run, Space};
 use crate::check;
+use crate::digests::{self, Keeper, Known};
 use crate::error::{Error, Result};
 use crate::format::freelist;
 use crate::format::meta::{META_PAGES, Meta};
@@ -34,6 +39,8 @@ pub(crate) struct Writer {
     size_bytes: u64,
     /// Known from the first transaction on.
     space: Option<Space>,
+    /// If digests are kept; from the first transaction on.
+    keeper: Option<Keeper>,
     is_poisoned: bool,
 }
 
@@ -47,7 +54,8 @@ pub(super) struct Commit {
 
 impl Writer {
     pub(crate) fn new(file: Box<dyn WriteAt>, state: &State) -> Self {
-        Self { file, size_bytes: state.map().len() as u64, space: None, is_poisoned: false }
+        state.file().will_be_written();
+        Self { file, size_bytes: state.map().len() as u64, space: None, keeper: None, is_poisoned: false }
     }
 
     /// Pages that are free, and that wait for older states; `None` before the first transaction.
@@ -60,20 +68,54 @@ impl Writer {
     /// The first time every page is checked, so that no page is taken for free that is not; and the meta page of the
     /// state is written once more and synced. It may be one that a failed sync of an earlier process left in memory only,
     /// or a copy's, on the page that the next commit writes.
-    pub(super) fn begin(&mut self, state: &State) -> Result<()> {
+    pub(super) fn begin(&mut self, disk: &dyn Disk, state: &State) -> Result<()> {
         if self.is_poisoned {
             return Err(Error::poisoned(state.path()));
         }
         if self.space.is_none() {
-            let walked = check::walk(state);
-            if let Some(error) = walked.report.error() {
-                return state.named(Err(error));
-            }
-            self.write_meta(state, state.meta())?;
-            self.space = Some(Space::new(walked.free, state.meta().high_water));
+            self.begin_first(disk, state)?;
         }
         let living: Vec<TxId> = state.file().living().into_iter().map(|(txid, _)| txid).collect();
         self.space(state)?.release(&living);
+        Ok(())
+    }
+
+    fn begin_first(&mut self, disk: &dyn Disk, state: &State) -> Result<()> {
+        let walked = check::walk(state);
+        if let Some(error) = walked.report.error() {
+            return state.named(Err(error));
+        }
+        self.write_meta(state, state.meta())?;
+        match state.file().digests() {
+            Known::Nothing => {}
+            Known::Unusable(_) => self.make_digests(disk, state)?,
+            Known::Digests(digests) => {
+                self.keeper = Some(Keeper::go_on(disk, state.path(), digests)?);
+                self.record(state, state.meta())?;
+            }
+        }
+        self.space = Some(Space::new(walked.free, state.meta().high_water));
+        Ok(())
+    }
+
+    /// Whether the file has digests, usable or not.
+    pub(crate) fn keeps_digests(&self, state: &State) -> bool {
+        self.keeper.is_some() || !matches!(state.file().digests(), Known::Nothing)
+    }
+
+    /// Makes the digests of `state`, the current one, unless they are there, and keeps them from now on.
+    pub(crate) fn keep_digests(&mut self, disk: &dyn Disk, state: &State) -> Result<()> {
+        self.begin(disk, state)?;
+        if self.keeper.is_none() {
+            self.make_digests(disk, state)?;
+        }
+        Ok(())
+    }
+
+    fn make_digests(&mut self, disk: &dyn Disk, state: &State) -> Result<()> {
+        let keeper = Keeper::make(disk, state)?;
+        state.file().know_digests(Known::Digests(Arc::clone(keeper.digests())));
+        self.keeper = Some(keeper);
         Ok(())
     }
 
@@ -104,6 +146,7 @@ impl Writer {
             writer.write_pages(&pages, meta.page_size)?;
             writer.file.sync()
         })?;
+        self.digest_pages(state, &pages, meta.page_size)?;
         drop(pages);
         let map = match state.map() {
             map if map.is_live() && map.len() as u64 >= needed => map.clone(),
@@ -111,6 +154,8 @@ impl Writer {
         };
         self.write_meta(state, &meta)?;
         self.space(state)?.commit(txid, given_up);
+        // Durable without it, and done: a failure is told to the next transaction, which may not write any more.
+        drop(self.record(state, &meta));
         Ok((meta, map))
     }
 
@@ -169,6 +214,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes the digests of nodes that are sorted by page, if they are kept, and syncs them.
+    fn digest_pages(&mut self, state: &State, pages: &[(u64, Vec<u8>)], page_size: u32) -> Result<()> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        let written = pages
+            .iter()
+            .try_for_each(|(first, bytes)| keeper.write(*first, bytes, page_size))
+            .and_then(|()| keeper.sync());
+        self.digested(state, written)
+    }
+
     /// Writes the meta page of a transaction and syncs it.
     fn write_meta(&mut self, state: &State, meta: &Meta) -> Result<()> {
         let page = meta.txid.get() % META_PAGES;
@@ -178,6 +233,19 @@ impl Writer {
             state.file().write_meta(index, &bytes, |bytes| writer.file.write_all_at(bytes, start))?;
             writer.file.sync()
         })
+    }
+
+    /// Writes down whose the digests are, if they are kept: those of `meta`, which is durable.
+    fn record(&mut self, state: &State, meta: &Meta) -> Result<()> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        let page = meta.txid.get() % META_PAGES;
+        let recorded = keeper.record(page, meta, &meta.page(page));
+        self.digested(state, recorded)
+    }
+
+    fn digested(&mut self, state: &State, written: std::io::Result<()>) -> Result<()> {
+        self.is_poisoned |= written.is_err();
+        written.map_err(|error| Error::io(error, &digests::path_beside(state.path())))
     }
 
     fn write(&mut self, state: &State, write: impl FnOnce(&mut Self) -> std::io::Result<()>) -> Result<()> {
