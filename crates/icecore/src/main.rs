@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use command::{export, inspect, serve, verify};
+use command::{check, export, inspect, serve, verify};
 
 /// Storage and backup engine of InfluxDB 2.x.
 #[derive(Debug, Parser)]
@@ -26,6 +26,7 @@ enum Command {
     Serve(serve::Arguments),
     Export(export::Arguments),
     Verify(verify::Arguments),
+    Check(check::Arguments),
     Inspect(inspect::Arguments),
 }
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
     };
     match done {

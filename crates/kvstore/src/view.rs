@@ -4,7 +4,6 @@ use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::TxId;
 use crate::build::Builder;
 use crate::check;
 use crate::copy::HotCopy;
@@ -12,8 +11,10 @@ use crate::cursor::{self, NESTING_MAX};
 use crate::error::{Error, Result};
 use crate::format::bucket::{BucketValue, Root};
 use crate::format::node::{LeafElement, order};
+use crate::outline::{self, MetaPage, Part};
 use crate::report::Report;
 use crate::state::State;
+use crate::{PageId, TxId};
 
 /// A fixed state of a store: what one transaction left.
 ///
@@ -76,6 +77,27 @@ impl View {
             Some(error) => self.0.named(Err(error)),
             None => Ok(report),
         }
+    }
+
+    /// Both meta pages of the file, as they are now; one of them, or an older one, is this state's.
+    ///
+    /// # Errors
+    /// What is wrong with that meta page.
+    pub fn metas(&self) -> [Result<MetaPage>; 2] {
+        outline::metas(&self.0)
+    }
+
+    /// The pages that this state does not use, as runs of a first page and a count, ascending. Costs what
+    /// [`View::check`] costs; damage makes the runs wrong.
+    pub fn free_runs(&self) -> Vec<(PageId, u64)> {
+        let runs = check::walk(&self.0).free.into_iter();
+        runs.map(|(first, count)| (PageId::new(first), count)).collect()
+    }
+
+    /// Gives every bucket and every node to `found`, from the root down, each before what is in it: how the state lies in
+    /// its pages. Damage is handed out where it was met, and the walk goes on behind it.
+    pub fn outline<'v>(&'v self, mut found: impl FnMut(Part<'v>)) {
+        outline::walk(&self.0, &mut found);
     }
 
     /// A copy of this state as a file of its own, ready to be sent.

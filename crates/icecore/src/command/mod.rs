@@ -1,5 +1,7 @@
 //! The subcommands.
 
+mod bolt;
+pub(crate) mod check;
 pub(crate) mod export;
 mod human;
 pub(crate) mod inspect;
@@ -24,6 +26,11 @@ pub(crate) enum Failure {
     Verify(#[from] VerifyError),
     #[error(transparent)]
     Engine(#[from] icecore_tsm::Error),
+    #[error(transparent)]
+    KvStore(#[from] icecore_kvstore::Error),
+    /// There is nothing of that name to work on.
+    #[error("{0}")]
+    Usage(String),
     /// What was looked at is damaged; where, was told already.
     #[error("{0}")]
     Damaged(String),
@@ -40,7 +47,9 @@ impl Failure {
             Self::Damaged(_) => DAMAGED,
             Self::Database(error) if error.is_damage() => DAMAGED,
             Self::Engine(error) if error.is_damage() => DAMAGED,
+            Self::KvStore(error) if error.is_damage() => DAMAGED,
             Self::Verify(error) if error.is_usage() => WRONG_USAGE,
+            Self::Usage(_) => WRONG_USAGE,
             _ => FAILED,
         }
     }

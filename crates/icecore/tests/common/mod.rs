@@ -1,5 +1,9 @@
 //! The command as a process, and where the files of the fixtures lie.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "helpers of tests fail as tests do; each test file uses a part"
+)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

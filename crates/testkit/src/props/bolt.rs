@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use icecore_disk::LockMode;
-use icecore_kvstore::{Bucket, Error, Result, Store, View, salvage};
+use icecore_kvstore::{Bucket, Error, PartKind, Result, Store, View, salvage};
 
 use crate::MemDisk;
 
@@ -58,11 +58,14 @@ fn reads(bytes: Vec<u8>) {
         names_damage(&error);
         assert!(copied.is_err(), "what is damaged is not copied");
         let _ = dump(&view, STEPS_MAX); // whatever it says, it says it in the end
+        let _ = outlined_pairs(&view);
         salvages(&disk, None);
         return;
     }
     let pairs = dump(&view, usize::MAX).expect("a sound file is read");
-    salvages(&disk, Some(pairs.iter().filter(|step| matches!(step, Step::Pair(..))).count()));
+    let count = pairs.iter().filter(|step| matches!(step, Step::Pair(..))).count();
+    salvages(&disk, Some(count));
+    assert_eq!(outlined_pairs(&view), Some(count as u64), "all parts of a sound file are shown");
     let copied = copied.expect("a sound file is copied");
     let len_bytes = copied.len_bytes();
     let copied = collect(copied);
@@ -76,6 +79,20 @@ fn reads(bytes: Vec<u8>) {
         collect(again.copy().expect("a sound file is copied")) == copied,
         "the same state, the same bytes"
     );
+}
+
+/// The pairs of all parts that are shown; `None` where one is damaged.
+fn outlined_pairs(view: &View) -> Option<u64> {
+    let mut pairs = Some(0);
+    view.outline(|part| {
+        let more = match part.kind {
+            PartKind::Bucket { inline, .. } => Some(inline.map_or(0, |(pairs, _)| pairs)),
+            PartKind::Node(node) => Some(node.pairs as u64),
+            PartKind::Damaged(_) => None,
+        };
+        pairs = pairs.zip(more).map(|(pairs, more)| pairs + more);
+    });
+    pairs
 }
 
 fn collect(copy: icecore_kvstore::HotCopy) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! `icecore inspect`: what is in a file of the engine.
 
+mod bolt;
+mod bolt_text;
 mod log;
 mod tombstone;
 mod tsm;
@@ -30,6 +32,7 @@ enum What {
     Tsm(tsm::Arguments),
     Wal(log::Arguments),
     Tombstone(tombstone::Arguments),
+    Bolt(bolt::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -37,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         What::Tsm(arguments) => tsm::run(arguments),
         What::Wal(arguments) => log::run(arguments),
         What::Tombstone(arguments) => tombstone::run(arguments),
+        What::Bolt(arguments) => bolt::run(arguments),
     }
 }
 
