@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::bucket::Root;
-use crate::format::node::{LeafElement, Node, order};
+use crate::format::node::{LeafElement, Node, Run, order};
 use crate::state::State;
 use crate::units::Place;
 
@@ -67,6 +67,31 @@ impl<'v> Cursor<'v> {
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<LeafElement<'v>>> {
         self.step(Way::Forward)
+    }
+
+    /// The elements behind the gap that lie in one leaf; the gap then is behind them. `None` at the end, and in a state that
+    /// nobody checked: there each is to be looked at by [`Cursor::next`].
+    pub(crate) fn next_run(&mut self) -> Result<Option<Run<'v>>> {
+        let run = self.pass_run();
+        if run.is_err() {
+            self.stack.clear();
+        }
+        run
+    }
+
+    fn pass_run(&mut self) -> Result<Option<Run<'v>>> {
+        while !self.checks_order {
+            let Some((leaf, before)) = self.stack.last_mut() else { return Ok(None) };
+            if *before < leaf.count() {
+                let run = leaf.run(*before)?;
+                *before = leaf.count();
+                return Ok(Some(run));
+            }
+            if !self.turn(Way::Forward)? {
+                return Ok(None);
+            }
+        }
+        Ok(None)
     }
 
     /// The element before the gap, which then moves before it. After an error there is nothing more.

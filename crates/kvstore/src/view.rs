@@ -10,7 +10,7 @@ use crate::copy::HotCopy;
 use crate::cursor::{self, NESTING_MAX};
 use crate::error::{Error, Result};
 use crate::format::bucket::{BucketValue, Root};
-use crate::format::node::{LeafElement, order};
+use crate::format::node::{Bare, LeafElement, Run, order};
 use crate::outline::{self, MetaPage, Part};
 use crate::report::Report;
 use crate::state::State;
@@ -246,7 +246,7 @@ impl<'v> Bucket<'v> {
 
     fn pairs(&self, start: &[u8], end: Option<Vec<u8>>) -> Result<Pairs<'v>> {
         let cursor = self.state.named(cursor::Cursor::seek(self.state, self.value.root, start))?;
-        Ok(Pairs { state: self.state, cursor, end, is_done: false })
+        Ok(Pairs { state: self.state, cursor, run: None, end, is_done: false })
     }
 }
 
@@ -288,9 +288,31 @@ impl<'v> Item<'v> {
 pub struct Pairs<'v> {
     state: &'v State,
     cursor: cursor::Cursor<'v>,
+    /// What is left of the leaf before the cursor's gap, in a state that was checked.
+    run: Option<Run<'v>>,
     /// The first key that is no longer wanted.
     end: Option<Vec<u8>>,
     is_done: bool,
+}
+
+impl<'v> Pairs<'v> {
+    /// The next pair that does not come from a run: the first of the next one, or the cursor's. Not for each pair.
+    fn turn(&mut self) -> Result<Option<Bare<'v>>> {
+        if let Some(run) = self.run.take() {
+            run.end()?;
+        }
+        self.run = self.cursor.next_run()?;
+        match &mut self.run {
+            Some(run) => match run.next() {
+                Some(element) => Ok(Some(element)),
+                None => run.end().map(|()| None),
+            },
+            None => {
+                let element = self.cursor.next()?;
+                Ok(element.map(|element| (element.is_bucket, element.key, element.value)))
+            }
+        }
+    }
 }
 
 impl<'v> Iterator for Pairs<'v> {
@@ -299,16 +321,25 @@ impl<'v> Iterator for Pairs<'v> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_done {
-            match self.state.named(self.cursor.next()) {
-                Err(error) => return Some(Err(error)),
-                Ok(Some(element))
-                    if self.end.as_deref().is_none_or(|end| order(element.key, end).is_lt()) =>
+            let element = match self.run.as_mut().and_then(Run::next) {
+                Some(element) => Some(element),
+                None => match self.turn() {
+                    Ok(element) => element,
+                    Err(error) => {
+                        self.is_done = true;
+                        return Some(self.state.named(Err(error)));
+                    }
+                },
+            };
+            match element {
+                Some((is_bucket, key, value))
+                    if self.end.as_deref().is_none_or(|end| order(key, end).is_lt()) =>
                 {
-                    if !element.is_bucket {
-                        return Some(Ok((element.key, element.value)));
+                    if !is_bucket {
+                        return Some(Ok((key, value)));
                     }
                 }
-                Ok(_) => self.is_done = true,
+                _ => self.is_done = true,
             }
         }
         None

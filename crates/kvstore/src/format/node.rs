@@ -112,6 +112,46 @@ pub(crate) struct BranchElement<'a> {
     pub(crate) span: Range<usize>,
 }
 
+/// An element of a leaf without its place: whether it is a bucket, its key, its value.
+pub(crate) type Bare<'a> = (bool, &'a [u8], &'a [u8]);
+
+/// Elements of one leaf of a state that was checked, the next one first: no place is worked out for any of them, and where
+/// one begins is where the one before ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    node: Node<'a>,
+    elements: &'a [[u8; ELEMENT_LEN]],
+    data: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    /// The next element. `None` at the end, which [`Run::end`] tells from damage.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Bare<'a>> {
+        let (element, rest) = self.elements.split_first()?;
+        let (words, _) = element.as_chunks::<{ size_of::<u32>() }>();
+        let [flags, _, key_len, value_len] = words.first_chunk()?.map(u32::from_le_bytes);
+        if flags > FLAG_BUCKET {
+            return None;
+        }
+        let (key, data) = self.data.split_at_checked(widen(key_len))?;
+        let (value, data) = data.split_at_checked(widen(value_len))?;
+        (self.elements, self.data) = (rest, data);
+        Some((flags == FLAG_BUCKET, key, value))
+    }
+
+    /// What it means that there is no next element.
+    ///
+    /// # Errors
+    /// Damage: the leaf has more of them. It was sound when it was checked.
+    pub(crate) fn end(&self) -> Result<()> {
+        match self.elements.len() {
+            0 => Ok(()),
+            left => Err(self.node.why_not(self.node.count.saturating_sub(left))),
+        }
+    }
+}
+
 impl<'a> Node<'a> {
     /// The node in `bytes`, which are all of its pages and begin with `header`.
     pub(crate) fn page(bytes: &'a [u8], header: Header, place: Place) -> Result<Self> {
@@ -178,6 +218,17 @@ impl<'a> Node<'a> {
         }
         let value_place = self.place.forward(start + key.len());
         Some(LeafElement { is_bucket: flags == FLAG_BUCKET, key, value, value_place })
+    }
+
+    /// The elements of this leaf from `index` on, if its keys and values follow each other, as a check has seen.
+    pub(crate) fn run(&self, index: usize) -> Result<Run<'a>> {
+        let run = || {
+            let (elements, _) = self.bytes.get(HEADER_LEN..self.data_start())?.as_chunks();
+            let [_, pos, ..] = self.element(index)?;
+            let data = self.bytes.get(self.start(index, pos)?..)?;
+            Some(Run { node: *self, elements: elements.get(index..)?, data })
+        };
+        run().ok_or_else(|| self.why_not(index))
     }
 
     /// Element `index` of a branch.
@@ -287,7 +338,43 @@ const fn element_at(index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::page::Kind;
     use super::*;
+
+    const PLACE: Place = Place::new(PageId::new(3), 3 * 1024);
+
+    fn leaf(pairs: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Header::write(&mut bytes, Kind::Leaf, 3, u16::try_from(pairs.len()).unwrap(), 0);
+        write_leaf(&mut bytes, pairs.iter().copied()).unwrap();
+        bytes.resize(1024, 0);
+        bytes
+    }
+
+    #[test]
+    fn a_run_gives_what_the_elements_are_and_never_ends_early_without_an_error() {
+        let pairs: [(u32, &[u8], &[u8]); 3] =
+            [(0, b"a", b"1"), (FLAG_BUCKET, b"bb", b""), (0, b"ccc", b"33")];
+        let whole = leaf(&pairs);
+        fn node(bytes: &[u8]) -> Node<'_> {
+            Node::page(bytes, Header::parse(bytes).unwrap(), PLACE).unwrap()
+        }
+        for start in 0..3 {
+            let mut run = node(&whole).run(start).unwrap();
+            for &(flags, key, value) in &pairs[start..] {
+                assert_eq!(run.next(), Some((flags == FLAG_BUCKET, key, value)));
+            }
+            assert!(run.next().is_none() && run.end().is_ok());
+        }
+        for bit in 0..3 * ELEMENT_LEN * 8 {
+            let mut bytes = whole.clone();
+            bytes[HEADER_LEN + bit / 8] ^= 1 << (bit % 8);
+            let node = node(&bytes);
+            let Ok(mut run) = node.run(0) else { continue };
+            let given = std::iter::from_fn(|| run.next()).count();
+            assert!(given == 3 || run.end().is_err(), "bit {bit}: {given} elements, and no error");
+        }
+    }
 
     #[test]
     fn the_order_of_keys_is_that_of_their_bytes() {
