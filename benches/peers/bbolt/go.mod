@@ -1,0 +1,8 @@
+// bbolt as it is today, for kv_test.go.
+module icecore/benches/peers/bbolt
+
+go 1.25.0
+
+require go.etcd.io/bbolt v1.5.0
+
+require golang.org/x/sys v0.45.0 // indirect
