@@ -91,6 +91,11 @@ fn a_series_key_that_is_canonical_is_built_again_of_its_parts() {
 }
 
 #[test]
+fn a_manifest_is_written_as_it_was_read_or_is_damaged() {
+    holds("manifest", 3000, props::manifest);
+}
+
+#[test]
 fn a_bolt_file_is_copied_whole_or_is_damaged() {
     holds("bolt", 200, props::bolt);
 }

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Corrupt(&'static str),
     /// A well-formed file of a version that this build does not read.
     Version(u8),
+    /// A well-formed file of our own that needs a feature, by the number of its bit, which this build does not have.
+    Feature(u32),
     /// The caller's data does not fit the format; the text says which limit it broke. Nothing was written.
     Unfit(&'static str),
 }
@@ -48,6 +50,12 @@ impl Error {
 
     pub(crate) fn version(found: u8, at: Offset) -> Self {
         let mut error = Self::new(ErrorKind::Version(found));
+        error.0.offset = Some(at);
+        error
+    }
+
+    pub(crate) fn feature(bit: u32, at: Offset) -> Self {
+        let mut error = Self::new(ErrorKind::Feature(bit));
         error.0.offset = Some(at);
         error
     }
@@ -90,7 +98,7 @@ impl Error {
 
     /// Whether bytes on disk are damaged, as opposed to a failing call or a caller's mistake.
     pub fn is_damage(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Corrupt(_) | ErrorKind::Version(_))
+        matches!(self.0.kind, ErrorKind::Corrupt(_) | ErrorKind::Version(_) | ErrorKind::Feature(_))
     }
 
     /// The same error once more: a known damage is reported to everyone who asks, and an I/O error's source does not
@@ -110,6 +118,7 @@ impl fmt::Display for Error {
             ErrorKind::Io => f.write_str("the system refused")?,
             ErrorKind::Corrupt(what) => write!(f, "damaged: {what}")?,
             ErrorKind::Version(found) => write!(f, "unknown version {found}")?,
+            ErrorKind::Feature(bit) => write!(f, "needs feature {bit}, which this version does not have,")?,
             ErrorKind::Unfit(what) => f.write_str(what)?,
         }
         match self.0.offset {

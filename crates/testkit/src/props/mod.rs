@@ -7,7 +7,9 @@
 mod block;
 mod bolt;
 mod lineprotocol;
+mod manifest;
 mod mend;
+mod own;
 mod series_key;
 mod shard;
 mod tombstone;
@@ -21,6 +23,7 @@ pub use block::strings::block_strings;
 pub use block::times::block_times;
 pub use bolt::bolt;
 pub use lineprotocol::lineprotocol;
+pub use manifest::manifest;
 pub use series_key::series_key;
 pub use shard::file::shard;
 pub use shard::tombstone::tombstone_shard;

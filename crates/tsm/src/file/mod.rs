@@ -8,4 +8,5 @@ pub(crate) mod reader;
 pub mod scan;
 pub(crate) mod tombstone;
 pub mod verify;
+pub(crate) mod whole;
 pub(crate) mod writer;

@@ -40,20 +40,34 @@ impl Sequence {
 }
 
 impl FileName {
+    /// Generation and sequence as they stand in our own files.
+    pub(crate) fn from_numbers(generation: u32, sequence: u32) -> Self {
+        Self { generation: Generation(generation), sequence: Sequence(sequence) }
+    }
+
+    /// Generation and sequence.
+    pub(crate) fn numbers(self) -> (u32, u32) {
+        (self.generation.0, self.sequence.0)
+    }
+
     /// Reads a name as [`Display`](fmt::Display) writes it: nine digits or more. `None` for every other, also for one
     /// with fewer digits: two files could share its number, and its tombstone would be looked for under another name.
     pub fn parse(name: &str) -> Option<Self> {
         let (generation, sequence) = name.strip_suffix(".tsm")?.split_once('-')?;
         let number =
             |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?;
-        let parsed =
-            Self { generation: Generation(number(generation)?), sequence: Sequence(number(sequence)?) };
+        let parsed = Self::from_numbers(number(generation)?, number(sequence)?);
         (parsed.to_string() == name).then_some(parsed)
     }
 
     /// The name of the file with the deletes of this one.
     pub fn tombstone(self) -> String {
         format!("{:09}-{:09}.tombstone", self.generation.0, self.sequence.0)
+    }
+
+    /// The name of the file with the sums of this one (`docs/formats/icecore-tsmsum.md`).
+    pub fn sums(self) -> String {
+        format!("{self}sum")
     }
 
     /// The name of the file while it is written.

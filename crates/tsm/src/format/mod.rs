@@ -2,8 +2,10 @@
 
 pub mod block;
 pub(crate) mod column;
+pub(crate) mod header;
 pub(crate) mod index;
 pub mod key;
+pub mod manifest;
 pub(crate) mod merge;
 pub(crate) mod read;
 pub mod series;

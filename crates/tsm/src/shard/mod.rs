@@ -6,6 +6,7 @@
 pub(crate) mod cursor;
 pub(crate) mod damage;
 pub(crate) mod file_set;
+pub(crate) mod manifest;
 mod open;
 #[cfg(test)]
 mod regressions;
