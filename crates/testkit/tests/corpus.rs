@@ -96,6 +96,11 @@ fn a_manifest_is_written_as_it_was_read_or_is_damaged() {
 }
 
 #[test]
+fn a_field_index_is_written_as_it_was_read_or_is_damaged() {
+    holds("fields", 3000, props::fields);
+}
+
+#[test]
 fn a_bolt_file_is_copied_whole_or_is_damaged() {
     holds("bolt", 200, props::bolt);
 }

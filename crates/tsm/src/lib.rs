@@ -43,7 +43,7 @@ pub use file::writer::{TsmWriter, WriterOptions};
 pub use file::{scan, verify};
 pub use format::column::{Bits, BlockType, Column, Strings, Values};
 pub use format::index::{Entry, Index, Key};
-pub use format::{block, key, manifest, series, tombstone, wal};
+pub use format::{block, fields, key, manifest, series, tombstone, wal};
 pub use log::influx::TornTail;
 pub use shard::{Access, Recovery, Shard, ShardDir};
 pub use snapshot::listing::ListedFile;

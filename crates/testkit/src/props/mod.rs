@@ -6,6 +6,7 @@
 
 mod block;
 mod bolt;
+mod fields;
 mod lineprotocol;
 mod manifest;
 mod mend;
@@ -22,6 +23,7 @@ pub use block::integers::block_integers;
 pub use block::strings::block_strings;
 pub use block::times::block_times;
 pub use bolt::bolt;
+pub use fields::fields;
 pub use lineprotocol::lineprotocol;
 pub use manifest::manifest;
 pub use series_key::series_key;

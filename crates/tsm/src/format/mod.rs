@@ -2,6 +2,7 @@
 
 pub mod block;
 pub(crate) mod column;
+pub mod fields;
 pub(crate) mod header;
 pub(crate) mod index;
 pub mod key;

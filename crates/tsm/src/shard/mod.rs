@@ -5,8 +5,9 @@
 
 pub(crate) mod cursor;
 pub(crate) mod damage;
+mod fields;
 pub(crate) mod file_set;
-pub(crate) mod manifest;
+mod manifest;
 mod open;
 #[cfg(test)]
 mod regressions;
