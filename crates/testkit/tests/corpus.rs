@@ -101,6 +101,11 @@ fn a_field_index_is_written_as_it_was_read_or_is_damaged() {
 }
 
 #[test]
+fn sums_are_written_as_they_were_read_or_are_damaged_and_their_root_is_the_hash() {
+    holds("sums", 1000, props::sums);
+}
+
+#[test]
 fn a_bolt_file_is_copied_whole_or_is_damaged() {
     holds("bolt", 200, props::bolt);
 }

@@ -36,6 +36,7 @@ mod units;
 
 pub use error::{Error, ErrorKind, Result};
 pub use file::check::Digest;
+pub use file::expected::Expected;
 pub use file::name::{FileName, Generation, Sequence};
 pub use file::reader::{Tombstone, TsmFile};
 pub use file::tombstone::{Delete, Scope};
@@ -43,7 +44,7 @@ pub use file::writer::{TsmWriter, WriterOptions};
 pub use file::{scan, verify};
 pub use format::column::{Bits, BlockType, Column, Strings, Values};
 pub use format::index::{Entry, Index, Key};
-pub use format::{block, fields, key, manifest, series, tombstone, wal};
+pub use format::{block, fields, key, manifest, series, sums, tombstone, wal};
 pub use log::influx::TornTail;
 pub use shard::{Access, Recovery, Shard, ShardDir};
 pub use snapshot::listing::ListedFile;

@@ -3,7 +3,8 @@
 //!
 //! The index has no checksum of its own. What is compared here is what would move or hide points: a block that is not
 //! where the index says fails its checksum, and a type or time in the index that was changed contradicts the block.
-//! What remains unseen is a key that was changed into another one that fits the order.
+//! What remains unseen is a key that was changed into another one that fits the order; of a file that a manifest lists
+//! nothing does, since the digest must be the listed one.
 
 use super::reader::TsmFile;
 use crate::error::{Error, Result};
@@ -67,7 +68,9 @@ impl Checker {
         while self.hashed < file.size() {
             self.read(file, self.hashed, WINDOW_LEN)?;
         }
-        Ok(file.set_checked(self.hasher.finalize()))
+        let digest = self.hasher.finalize();
+        file.check_digest(digest)?;
+        Ok(file.set_checked(digest))
     }
 
     fn block(&mut self, file: &TsmFile, kind: BlockType, entry: &Entry) -> Result<()> {

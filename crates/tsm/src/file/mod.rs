@@ -3,9 +3,11 @@
 
 pub(crate) mod check;
 pub(crate) mod deletes;
+pub(crate) mod expected;
 pub(crate) mod name;
 pub(crate) mod reader;
 pub mod scan;
+mod sums;
 pub(crate) mod tombstone;
 pub mod verify;
 pub(crate) mod whole;

@@ -10,6 +10,7 @@ use icecore_disk::{Disk, Map, ReadAt, Stat};
 
 use super::check::{Checker, Digest};
 use super::deletes::{self, Collector, Deletes};
+use super::expected::Expected;
 use super::name::FileName;
 use crate::error::{Error, Result};
 use crate::format::block;
@@ -41,6 +42,7 @@ pub struct TsmFile {
     deletes: Deletes,
     tombstone: Option<Tombstone>,
     checked: OnceLock<Digest>,
+    expected: Option<Expected>,
 }
 
 impl TsmFile {
@@ -50,11 +52,25 @@ impl TsmFile {
     /// # Errors
     /// `Corrupt` or `Version` names the file, the TSM file's or the tombstone's, and the offset.
     pub fn open(disk: &dyn Disk, path: &Path, name: FileName) -> Result<Self> {
+        Self::open_as(disk, path, name, None)
+    }
+
+    /// Opens a file that a manifest lists, in the same time: its index is compared with its sums at its first use, which
+    /// finds every changed byte of it, and [`check`](Self::check) ends in the listed digest or in an error.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `Corrupt` also where the tombstone is not the expected one.
+    pub fn open_expected(disk: &dyn Disk, path: &Path, name: FileName, expected: Expected) -> Result<Self> {
+        Self::open_as(disk, path, name, Some(expected))
+    }
+
+    fn open_as(disk: &dyn Disk, path: &Path, name: FileName, expected: Option<Expected>) -> Result<Self> {
         let io = |error| Error::io(error, path);
         let stat = disk.stat(path).map_err(io)?;
         let file = disk.open(path).map_err(io)?;
         let map = disk.map(path).map_err(io)?;
         let mut opened = Self::from_parts(name, path.to_owned(), stat, map, file)?;
+        opened.expected = expected;
         opened.load_deletes(disk, &path.with_file_name(name.tombstone()))?;
         Ok(opened)
     }
@@ -76,16 +92,20 @@ impl TsmFile {
         let index_start = index::index_start(&map).map_err(|error| error.in_file(&path))?;
         let (outline, checked) = (OnceLock::new(), OnceLock::new());
         let (deletes, tombstone) = (Deletes::default(), None);
-        Ok(Self { name, path, stat, map, file, index_start, outline, deletes, tombstone, checked })
+        let expected = None;
+        Ok(Self { name, path, stat, map, file, index_start, outline, deletes, tombstone, checked, expected })
     }
 
     fn load_deletes(&mut self, disk: &dyn Disk, path: &Path) -> Result<()> {
         let stat = match disk.stat(path) {
             Ok(stat) => stat,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return self.check_tombstone(None).map_err(|error| error.in_file(path));
+            }
             Err(error) => return Err(Error::io(error, path)),
         };
         let bytes = disk.map(path).map_err(|error| Error::io(error, path))?;
+        self.check_tombstone(Some(&bytes)).map_err(|error| error.in_file(path))?;
         let index = self.index()?;
         let mut collector = Collector::default();
         let mut key_ranges = HashMap::new(); // a key may be named many times, and finding its range walks its entries
@@ -99,6 +119,16 @@ impl TsmFile {
         self.deletes = collector.finish();
         self.tombstone = Some(Tombstone { stat, bytes });
         Ok(())
+    }
+
+    fn check_tombstone(&self, bytes: Option<&[u8]>) -> Result<()> {
+        self.expected.as_ref().map_or(Ok(()), |expected| expected.check_tombstone(bytes))
+    }
+
+    /// The file once more, as it lies on disk now; other deletes may lie beside it.
+    pub(super) fn open_again(&self, disk: &dyn Disk) -> Result<Self> {
+        let expected = self.expected.clone().map(|expected| Expected { tombstone: None, ..expected });
+        Self::open_as(disk, &self.path, self.name, expected)
     }
 
     /// Generation and sequence.
@@ -136,12 +166,19 @@ impl TsmFile {
         let outline = match self.outline.get() {
             Some(outline) => outline,
             None => {
-                let walked = Outline::walk(&self.map, self.index_start);
+                let walked = self.check_index().and_then(|()| Outline::walk(&self.map, self.index_start));
                 let walked = walked.map_err(|error| error.in_file(&self.path))?;
                 self.outline.get_or_init(|| walked)
             }
         };
         Ok(Index::new(&self.map, outline))
+    }
+
+    /// Compares the index and what lies with it in pages with the sums, where the file is a listed one.
+    fn check_index(&self) -> Result<()> {
+        self.expected
+            .as_ref()
+            .map_or(Ok(()), |expected| expected.check_from(self, &self.map, self.index_start))
     }
 
     /// Whether some delete hits a key of this file.
@@ -259,6 +296,12 @@ impl TsmFile {
     /// The digest, if the file was checked.
     pub(crate) fn checked(&self) -> Option<Digest> {
         self.checked.get().copied()
+    }
+
+    /// That the digest which a check found is the listed one, where the file is listed.
+    pub(super) fn check_digest(&self, digest: Digest) -> Result<()> {
+        let outcome = self.expected.as_ref().map_or(Ok(()), |expected| expected.check_digest(self, digest));
+        outcome.map_err(|error| error.in_file(&self.path))
     }
 
     pub(crate) fn set_checked(&self, digest: Digest) -> Digest {

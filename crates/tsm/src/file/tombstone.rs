@@ -64,7 +64,7 @@ impl TsmFile {
         modified_ns: Option<i64>,
     ) -> Result<Option<Self>> {
         // Not from memory: what another handle recorded since must stay.
-        let current = Self::open(disk, self.path(), self.name())?;
+        let current = self.open_again(disk)?;
         let mut member = Member::new();
         let hits = hits(&current, deletes)?;
         if hits.is_empty() {
@@ -83,7 +83,7 @@ impl TsmFile {
             &content,
             modified_ns,
         )?;
-        let opened = Self::open(disk, self.path(), self.name())?;
+        let opened = self.open_again(disk)?;
         if let Some(digest) = self.checked() {
             opened.set_checked(digest); // of the TSM file alone, which is the same
         }

@@ -10,5 +10,6 @@ pub mod manifest;
 pub(crate) mod merge;
 pub(crate) mod read;
 pub mod series;
+pub mod sums;
 pub mod tombstone;
 pub mod wal;

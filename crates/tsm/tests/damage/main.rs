@@ -6,13 +6,15 @@
 //! where none did, in six times the file.
 //!
 //! The index of a TSM file has no checksum, so a name in it can be changed into another: then points are read under that
-//! name. What is read wrong is counted by the part of the file that was damaged; nothing else may be.
+//! name. What is read wrong is counted by the part of the file that was damaged; nothing else may be. In a file that a
+//! manifest lists nothing may (`sums`).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers of a small sample")]
 
 mod counted;
 mod lengths;
 mod sample;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::io;

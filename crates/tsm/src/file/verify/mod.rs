@@ -26,12 +26,14 @@
 //! assert_eq!(*found.lock().unwrap(), ["/no/such/000000001-000000001.tsm: the system refused"]);
 //! ```
 //!
-//! What a verification cannot see: the index has no checksum, so a key whose bytes changed into another key that fits the
-//! order passes. Values have the block's checksum alone.
+//! What a verification of the file alone cannot see: the index has no checksum, so a key whose bytes changed into another
+//! key that fits the order passes. Values have the block's checksum alone. With the sums that a manifest vouches for
+//! nothing passes: [`file_with_sums`].
 
 mod blocks;
 mod crew;
 mod log;
+mod pages;
 mod plan;
 mod report;
 mod tombstone;
@@ -44,6 +46,7 @@ use std::thread;
 use icecore_disk::{Disk, ReadAt};
 
 use crate::error::{Error, Result};
+use crate::format::sums::Sums;
 pub use log::{LogSegment, log, log_segment};
 pub use report::{Counts, Finding, FindingKind, Findings, Report, ShownKey};
 pub use tombstone::{tombstone, tombstone_version};
@@ -110,6 +113,14 @@ pub fn file(file: &Arc<dyn ReadAt>, options: &Options) -> Report {
         }
     });
     report.into_inner().unwrap_or_default()
+}
+
+/// Verifies one TSM file that is open already, on all threads, and compares each of its pages with `sums`, the listed ones
+/// of the file: then no byte of it can differ unseen. Costs another pass over its bytes.
+pub fn file_with_sums(file: &Arc<dyn ReadAt>, sums: &Sums, options: &Options) -> Report {
+    let mut report = self::file(file, options);
+    pages::check(&**file, sums, &mut report);
+    report
 }
 
 /// All bytes of a small file.

@@ -93,6 +93,8 @@ pub enum FindingKind {
     LateEnd,
     /// A note: a block has a time twice.
     RepeatedTime,
+    /// A page is not what the file's sums say.
+    Page,
     /// A tombstone cannot be read.
     Tombstone,
     /// A log entry cannot be read.
@@ -127,6 +129,7 @@ impl FindingKind {
             Self::Overlap => "overlap",
             Self::LateEnd => "late-end",
             Self::RepeatedTime => "repeated-time",
+            Self::Page => "page",
             Self::Tombstone => "tombstone",
             Self::Log => "log",
             Self::TornTail => "torn-tail",

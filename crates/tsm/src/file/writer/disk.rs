@@ -13,6 +13,7 @@ use super::index_buffer::IndexBuffer;
 use super::rolling::Sink;
 use crate::error::{Error, Result};
 use crate::file::name::FileName;
+use crate::format::sums::{Summing, Sums};
 
 /// What is handed to the system at a time, unless a block is longer.
 const PIECE_LEN: usize = 1 << 18;
@@ -26,7 +27,7 @@ pub(super) struct OnDisk<'d> {
     modified_ns: Option<i64>,
     open: Option<Open>,
     /// Complete and synced under their temporary names, oldest first.
-    whole: VecDeque<FileName>,
+    whole: VecDeque<(FileName, Sums)>,
 }
 
 /// The file being written.
@@ -44,6 +45,8 @@ struct Buffered {
     file: Box<dyn Append>,
     /// What the system has not got yet.
     piece: Vec<u8>,
+    /// Of what the system has got.
+    sums: Summing,
 }
 
 impl<'d> OnDisk<'d> {
@@ -62,21 +65,21 @@ impl<'d> OnDisk<'d> {
     ///
     /// # Errors
     /// `Io`. Names that were given are taken back: a reader that opens the directory must not find half of the files.
-    pub(super) fn publish(mut self) -> Result<Vec<FileName>> {
+    pub(super) fn publish(mut self) -> Result<Vec<(FileName, Sums)>> {
         let mut named = Vec::new();
         let outcome = self
             .name_all(&mut named)
             .and_then(|()| self.disk.sync_dir(&self.dir).map_err(|error| Error::io(error, &self.dir)));
         if let Err(error) = outcome {
             // The first error is the one to report; a name that stays leads to a complete file.
-            named.iter().for_each(|name| drop(self.disk.remove(&self.dir.join(name.to_string()))));
+            named.iter().for_each(|(name, _)| drop(self.disk.remove(&self.dir.join(name.to_string()))));
             return Err(error);
         }
         Ok(named)
     }
 
-    fn name_all(&mut self, named: &mut Vec<FileName>) -> Result<()> {
-        while let Some(name) = self.whole.front() {
+    fn name_all(&mut self, named: &mut Vec<(FileName, Sums)>) -> Result<()> {
+        while let Some((name, _)) = self.whole.front() {
             let path = self.dir.join(name.to_string());
             let temporary = self.dir.join(name.temporary());
             self.disk.rename(&temporary, &path).map_err(|error| Error::io(error, &path))?;
@@ -102,7 +105,8 @@ impl Sink for OnDisk<'_> {
         let path = self.dir.join(name.temporary());
         let file = self.disk.create(&path).map_err(|error| Error::io(error, &path))?;
         let index = IndexBuffer::new(self.dir.join(name.index_temporary()), self.index_memory_max);
-        self.open = Some(Open { name, blocks: Buffered { path, file, piece: Vec::new() }, index });
+        let blocks = Buffered { path, file, piece: Vec::new(), sums: Summing::default() };
+        self.open = Some(Open { name, blocks, index });
         Ok(())
     }
 
@@ -125,7 +129,7 @@ impl Sink for OnDisk<'_> {
             timed.map_err(|error| Error::io(error, &blocks.path))?;
         }
         blocks.file.sync().map_err(|error| Error::io(error, &blocks.path))?;
-        self.whole.push_back(*name);
+        self.whole.push_back((*name, std::mem::take(&mut blocks.sums).finish()));
         self.open = None;
         Ok(())
     }
@@ -138,6 +142,7 @@ impl Buffered {
             self.write_piece()?;
         }
         if bytes.len() > PIECE_LEN {
+            self.sums.update(bytes);
             return self.file.append(bytes).map_err(|error| Error::io(error, &self.path));
         }
         self.piece.extend_from_slice(bytes);
@@ -148,6 +153,7 @@ impl Buffered {
         if self.piece.is_empty() {
             return Ok(());
         }
+        self.sums.update(&self.piece);
         let outcome = self.file.append(&self.piece).map_err(|error| Error::io(error, &self.path));
         self.piece.clear();
         outcome
@@ -161,6 +167,6 @@ impl Drop for OnDisk<'_> {
             drop(self.disk.remove(&blocks.path));
             drop(index.remove(self.disk));
         }
-        self.whole.drain(..).for_each(|name| drop(self.disk.remove(&self.dir.join(name.temporary()))));
+        self.whole.drain(..).for_each(|(name, _)| drop(self.disk.remove(&self.dir.join(name.temporary()))));
     }
 }

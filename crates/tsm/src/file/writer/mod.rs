@@ -29,6 +29,7 @@ use crate::file::name::FileName;
 use crate::format::block::{self, Flavor};
 use crate::format::column::Column;
 use crate::format::index::CRC_LEN;
+use crate::format::sums::Sums;
 use crate::units::Offset;
 
 /// Writes points, sorted by key and time, to one TSM file or more in a directory.
@@ -114,7 +115,16 @@ impl<'d> TsmWriter<'d> {
     /// # Errors
     /// `Unfit` when there was no block: a TSM file needs one. `Io`; then names that were given are taken back, as far as
     /// the disk lets it, and those that stay lead to complete files.
-    pub fn finish(mut self) -> Result<Vec<FileName>> {
+    pub fn finish(self) -> Result<Vec<FileName>> {
+        Ok(self.finish_with_sums()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Does what [`finish`](Self::finish) does, and returns each file's sums too, which were made while it was written. The
+    /// root of the sums is the file's digest.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with_sums(mut self) -> Result<Vec<(FileName, Sums)>> {
         self.files.close()?;
         self.files.into_sink().publish()
     }
