@@ -46,7 +46,7 @@ pub use format::column::{Bits, BlockType, Column, Strings, Values};
 pub use format::index::{Entry, Index, Key};
 pub use format::{block, fields, key, manifest, series, sums, tombstone, wal};
 pub use log::influx::TornTail;
-pub use shard::{Access, Recovery, Shard, ShardDir};
+pub use shard::{Access, Recovery, Shard, ShardDir, adopt};
 pub use snapshot::listing::ListedFile;
 pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot};
 pub use units::{Offset, TimeRange};

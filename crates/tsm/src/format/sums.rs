@@ -122,6 +122,12 @@ impl Sums {
         header::end(&mut out);
         out
     }
+
+    /// How long the sums of a file are that has `len` bytes: others cannot be its own.
+    pub(crate) fn bytes_len(len: u64) -> u64 {
+        let fixed = (HEADER_LEN + size_of::<u64>() + CHECKSUM_LEN) as u64;
+        len.div_ceil(PAGE_LEN as u64).saturating_mul(SUM_LEN as u64).saturating_add(fixed)
+    }
 }
 
 /// How many of several subtrees, each but the last full, lie to the left of their root.
@@ -211,6 +217,7 @@ mod tests {
             assert_eq!(sums.root(), blake3::hash(&file), "{len} bytes");
             assert_eq!((sums.len(), sums.page_count()), (len as u64, len.div_ceil(PAGE_LEN)));
             assert_eq!(Sums::parse(&sums.to_bytes()).unwrap(), sums);
+            assert_eq!(sums.to_bytes().len() as u64, Sums::bytes_len(len as u64));
         }
     }
 

@@ -3,6 +3,7 @@
 //! A shard publishes its files as one immutable [`FileSet`]; whoever holds it reads from it without a lock. Damage is
 //! collected, not thrown: a damaged shard opens, names everything that is wrong with it, and gives no snapshot.
 
+pub mod adopt;
 pub(crate) mod cursor;
 pub(crate) mod damage;
 mod fields;
