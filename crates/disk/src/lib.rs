@@ -126,6 +126,14 @@ pub trait WriteAt: fmt::Debug + Send + Sync {
     /// What the system says.
     fn set_size(&mut self, size: u64) -> io::Result<()>;
 
+    /// Sets space aside for a file of `size` bytes, where the system can; the new bytes are zeros, and `size` becomes the
+    /// length. A file that is as long already stays as it is. After that a write inside `size` is less likely to find
+    /// no room: a system that never writes in place, or sets nothing aside, can still refuse it.
+    ///
+    /// # Errors
+    /// What the system says, "no space" among it. The length may have changed then.
+    fn reserve(&mut self, size: u64) -> io::Result<()>;
+
     /// Returns when everything written so far is durable, the file's length included.
     ///
     /// # Errors

@@ -140,9 +140,30 @@ impl WriteAt for Writer {
         self.0.set_len(size)
     }
 
+    fn reserve(&mut self, size: u64) -> io::Result<()> {
+        if self.0.metadata()?.len() >= size { Ok(()) } else { set_aside(&self.0, size) }
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data() // a changed length is data too; times are not waited for
     }
+}
+
+/// Blocks of the file system for all bytes below `size`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_aside(file: &File, size: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::{Errno, retry_on_intr};
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, size)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Other systems have no call that also makes the file longer.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_aside(file: &File, size: u64) -> io::Result<()> {
+    file.set_len(size)
 }
 
 /// `flock` is tied to the open file: dropping it unlocks.
@@ -184,6 +205,18 @@ mod tests {
         let _alone = RealDisk.lock(&path, LockMode::Exclusive).unwrap();
         let refused = RealDisk.lock(&path, LockMode::Shared).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn space_that_is_set_aside_has_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        RealDisk.create(&path).unwrap().append(b"ice").unwrap();
+        let mut file = RealDisk.open_write(&path).unwrap();
+        file.reserve(1 << 20).unwrap();
+        let meta = fs::metadata(&path).unwrap();
+        assert_eq!(meta.len(), 1 << 20);
+        assert!(!cfg!(target_os = "linux") || meta.blocks() * 512 >= 1 << 20, "{} blocks", meta.blocks());
     }
 
     #[test]

@@ -68,6 +68,10 @@ fn files_change_in_place(disk: &dyn Disk, dir: &Path) {
     assert_eq!((reader.size().unwrap(), kind(read(5))), (4, io::ErrorKind::UnexpectedEof));
     file.set_size(6).unwrap();
     assert_eq!(read(6).unwrap(), b"01ab\0\0", "what was cut off does not come back");
+    file.reserve(9).unwrap();
+    file.reserve(3).unwrap();
+    assert_eq!((reader.size().unwrap(), read(9).unwrap()), (9, b"01ab\0\0\0\0\0".to_vec()), "never shorter");
+    file.set_size(6).unwrap();
     file.sync().unwrap();
 
     let map = disk.map(&path).unwrap();

@@ -18,6 +18,7 @@ struct Inner {
     kind: ErrorKind,
     path: Option<PathBuf>,
     offset: Option<Offset>,
+    record: Option<u64>,
     source: Option<io::Error>,
 }
 
@@ -35,11 +36,13 @@ pub enum ErrorKind {
     Feature(u32),
     /// The caller's data does not fit the format; the text says which limit it broke. Nothing was written.
     Unfit(&'static str),
+    /// A write was not acknowledged, for a reason that may pass; what it wrote does not count. Try again.
+    Unavailable,
 }
 
 impl Error {
     fn new(kind: ErrorKind) -> Self {
-        Self(Box::new(Inner { kind, path: None, offset: None, source: None }))
+        Self(Box::new(Inner { kind, path: None, offset: None, record: None, source: None }))
     }
 
     pub(crate) fn corrupt(what: &'static str, at: Offset) -> Self {
@@ -68,6 +71,13 @@ impl Error {
         Self::io_unnamed(source).in_file(path)
     }
 
+    /// A write that failed and can be tried again.
+    pub(crate) fn unavailable(source: io::Error) -> Self {
+        let mut error = Self::new(ErrorKind::Unavailable);
+        error.0.source = Some(source);
+        error
+    }
+
     /// A refusal whose file a higher level names.
     pub(crate) fn io_unnamed(source: io::Error) -> Self {
         let mut error = Self::new(ErrorKind::Io);
@@ -78,6 +88,19 @@ impl Error {
     /// Names the file, unless a deeper level has named one already.
     pub(crate) fn in_file(mut self, path: &Path) -> Self {
         self.0.path.get_or_insert_with(|| path.to_owned());
+        self
+    }
+
+    /// Names the record of a log that the error is about.
+    pub(crate) fn in_record(mut self, number: u64) -> Self {
+        self.0.record = Some(number);
+        self
+    }
+
+    /// Turns a place inside a part of a file into one of the file; without a place, the start of the part.
+    pub(crate) fn in_part(mut self, start: Offset) -> Self {
+        let inside = self.0.offset.unwrap_or_default().get();
+        self.0.offset = Some(start.checked_add(inside).unwrap_or(start));
         self
     }
 
@@ -96,6 +119,11 @@ impl Error {
         self.0.offset
     }
 
+    /// The number of the record, when the error is about one of Icecore's own log.
+    pub fn record(&self) -> Option<u64> {
+        self.0.record
+    }
+
     /// Whether bytes on disk are damaged, as opposed to a failing call or a caller's mistake.
     pub fn is_damage(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Corrupt(_) | ErrorKind::Version(_) | ErrorKind::Feature(_))
@@ -105,7 +133,8 @@ impl Error {
     /// clone, only its kind and text.
     pub(crate) fn again(&self) -> Self {
         let source = self.0.source.as_ref().map(|source| io::Error::new(source.kind(), source.to_string()));
-        Self(Box::new(Inner { kind: self.0.kind, path: self.0.path.clone(), offset: self.0.offset, source }))
+        let Inner { kind, offset, record, .. } = *self.0;
+        Self(Box::new(Inner { kind, path: self.0.path.clone(), offset, record, source }))
     }
 }
 
@@ -120,6 +149,10 @@ impl fmt::Display for Error {
             ErrorKind::Version(found) => write!(f, "unknown version {found}")?,
             ErrorKind::Feature(bit) => write!(f, "needs feature {bit}, which this version does not have,")?,
             ErrorKind::Unfit(what) => f.write_str(what)?,
+            ErrorKind::Unavailable => f.write_str("not acknowledged; try again")?,
+        }
+        if let Some(record) = self.0.record {
+            write!(f, " in record {record}")?;
         }
         match self.0.offset {
             Some(offset) => write!(f, " at byte {offset}"),

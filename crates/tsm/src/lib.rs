@@ -49,4 +49,10 @@ pub use log::influx::TornTail;
 pub use shard::{Access, Recovery, Shard, ShardDir, adopt};
 pub use snapshot::listing::ListedFile;
 pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot};
-pub use units::{Offset, TimeRange};
+pub use units::{Offset, Ticket, TimeRange};
+
+/// For the tests and benches of this repository alone; changes without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::log::own::{Log, LogOptions, LogStats, Replayed, Segment, Unconfirmed, replay};
+}

@@ -39,6 +39,29 @@ impl fmt::Display for Offset {
     }
 }
 
+/// The place of a write among all writes: drawn once for each request, and of two values of one time that with the higher
+/// ticket counts. Tickets ascend over the life of an engine, and have gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// The ticket with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A closed range of times: both ends belong to it, as on disk. Nanoseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeRange {

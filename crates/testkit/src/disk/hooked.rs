@@ -42,6 +42,7 @@ pub enum Action {
     Append,
     WriteAt,
     SetSize,
+    Reserve,
     Sync,
 }
 
@@ -115,7 +116,9 @@ pub fn fill_up(room: u64) -> impl Fn(&Call<'_>) -> Verdict {
             let had = had.unwrap_or_default();
             if had >= call.len { Verdict::Go } else { Verdict::Short(had, Failure::NoSpace) }
         }
-        Action::Create | Action::CreateDir | Action::SetSize if left.load(Ordering::Relaxed) == 0 => {
+        Action::Create | Action::CreateDir | Action::SetSize | Action::Reserve
+            if left.load(Ordering::Relaxed) == 0 =>
+        {
             Verdict::Fail(Failure::NoSpace)
         }
         _ => Verdict::Go,
@@ -302,6 +305,10 @@ impl WriteAt for File<Box<dyn WriteAt>> {
         if self.ask(Action::SetSize, size, 0)? == Verdict::Skip { Ok(()) } else { self.file.set_size(size) }
     }
 
+    fn reserve(&mut self, size: u64) -> io::Result<()> {
+        if self.ask(Action::Reserve, size, 0)? == Verdict::Skip { Ok(()) } else { self.file.reserve(size) }
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         if self.ask(Action::Sync, 0, 0)? == Verdict::Skip { Ok(()) } else { self.file.sync() }
     }
@@ -326,7 +333,8 @@ mod tests {
         let error = file.write_all_at(b"abcd", 8).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(bytes(&below), b"12345678ab");
-        assert!(file.set_size(4096).is_err() && disk.create(Path::new("/other")).is_err());
+        assert!(file.set_size(4096).is_err() && file.reserve(4096).is_err());
+        assert!(disk.create(Path::new("/other")).is_err());
         assert!(file.write_all_at(b"e", 3).is_err() && file.sync().is_ok());
         assert_eq!(bytes(&below), b"12345678ab");
     }

@@ -332,6 +332,10 @@ impl WriteAt for Opened {
         Ok(())
     }
 
+    fn reserve(&mut self, size: u64) -> io::Result<()> {
+        if self.size()? >= size { Ok(()) } else { self.set_size(size) }
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         if let Some(journal) = &mut self.0.lock().journal {
             journal.sync();

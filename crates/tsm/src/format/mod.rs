@@ -5,6 +5,7 @@ pub(crate) mod column;
 pub mod fields;
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod iwal;
 pub mod key;
 pub mod manifest;
 pub(crate) mod merge;

@@ -235,7 +235,9 @@ impl Finding {
             ErrorKind::Corrupt(what) | ErrorKind::Unfit(what) => Self::new(kind, what, offset),
             ErrorKind::Version(_) => Self::new(kind, "a version that is not known here", offset),
             ErrorKind::Feature(_) => Self::new(kind, "needs a feature that is not known here", offset),
-            ErrorKind::Io => Self::new(FindingKind::Unreadable, "the system refused to read it", offset),
+            ErrorKind::Io | ErrorKind::Unavailable => {
+                Self::new(FindingKind::Unreadable, "the system refused to read it", offset)
+            }
         };
         Self { key: key.map(Into::into), ..finding }
     }
