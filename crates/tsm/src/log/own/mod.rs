@@ -185,3 +185,44 @@ impl fmt::Debug for Log {
 fn is_flushed(segment: &Segment, flushed: Ticket) -> bool {
     segment.max_ticket.is_none_or(|ticket| ticket < flushed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::commit::{Committer, Sink};
+
+    /// Panics at the first group.
+    #[derive(Default)]
+    struct Panicking(u32);
+
+    impl Sink for Panicking {
+        type Group = Vec<u32>;
+        type Error = &'static str;
+
+        fn commit(&mut self, group: &mut Vec<u32>) -> Result<(), &'static str> {
+            self.0 += 1;
+            assert!(self.0 > 1, "as asked");
+            assert_eq!(group.len(), 1, "what was in the first group is gone");
+            Ok(())
+        }
+
+        fn clear(group: &mut Vec<u32>) {
+            group.clear();
+        }
+
+        fn broken() -> &'static str {
+            "broken"
+        }
+    }
+
+    #[test]
+    fn a_panic_while_a_group_is_written_leaves_nobody_waiting() {
+        let committer = Committer::new(Panicking::default());
+        let append = |number| committer.append(|_| true, |group| group.push(number));
+        let panicked = thread::scope(|scope| scope.spawn(|| append(1)).join());
+        assert!(panicked.is_err());
+        assert_eq!(append(2), Ok(()));
+        assert!(committer.when_idle(|_| ()).is_some());
+    }
+}
