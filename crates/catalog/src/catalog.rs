@@ -7,6 +7,7 @@ use icecore_kvstore::View;
 use crate::authorization::{Authorization, StoredAuthorization};
 use crate::buckets;
 use crate::error::{Error, Result};
+use crate::groups::{self, ShardGroups};
 use crate::id::Id;
 use crate::manifest::BucketManifest;
 use crate::meta::{self, Data};
@@ -174,6 +175,14 @@ impl Catalog {
     /// As [`Catalog::shards`].
     pub fn shard(&self, id: ShardId) -> Result<Option<ShardLocation>> {
         Ok(self.shards()?.into_iter().find(|shard| shard.id == id))
+    }
+
+    /// Which shard of a bucket takes which time; `None` for a bucket without storage metadata.
+    ///
+    /// # Errors
+    /// As [`Catalog::token`].
+    pub fn shard_groups(&self, bucket: Id) -> Result<Option<ShardGroups>> {
+        Ok(groups::policy_of(&self.storage_meta()?, bucket).map(ShardGroups::of))
     }
 
     /// Whether the server still waits for its setup: there is neither a user nor an organization.

@@ -29,17 +29,7 @@ impl fmt::Debug for Record {
 
 /// All buckets of a store with all their pairs; also those that nobody here understands.
 ///
-/// A change to a store is made like this: read what is there, put records, build the next file.
-///
-/// ```no_run
-/// # fn change(store: &icecore_kvstore::Store, setup: &icecore_catalog::Onboarded) -> icecore_catalog::Result<()> {
-/// let builder = store.builder();
-/// let mut contents = icecore_catalog::Contents::from_view(&store.view())?;
-/// setup.apply(&mut contents);
-/// store.replace(contents.fill(builder)?)?;
-/// # Ok(())
-/// # }
-/// ```
+/// What a new file is built from. A change to a store that exists is a transaction of it and needs none of this.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     buckets: BTreeMap<Vec<u8>, BucketContents>,

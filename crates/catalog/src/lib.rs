@@ -1,8 +1,8 @@
 //! What influxd keeps in `influxd.bolt` and `influxd.sqlite`: organizations, buckets, users, tokens and the shards of
 //! each bucket.
 //!
-//! Reads both as influxd 2.9 writes them, makes new ones that it opens, and makes the records of a setup. All changes
-//! are values: this crate decides what to write and never writes to a key-value store itself.
+//! Reads both as influxd 2.9 writes them, makes new ones that it opens, and changes them: a setup, a new bucket, shard
+//! groups for points. A change is made in a transaction that the caller begins and commits, so that several are one.
 //!
 //! What it is not: it holds no lock, keeps nothing between two questions, and knows nothing of shards' contents or of
 //! HTTP; only the texts that answers share with it live here.
@@ -12,7 +12,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use icecore_catalog::{Catalog, Contents, OnboardRequest, fresh, onboard, to_json};
+//! use icecore_catalog::{Catalog, OnboardRequest, fresh, onboard, to_json};
 //! use icecore_disk::RealDisk;
 //! use icecore_kvstore::{Builder, Store};
 //!
@@ -31,11 +31,11 @@
 //!     bucket: "cores".into(),
 //!     ..OnboardRequest::default()
 //! };
-//! let builder = store.builder();
-//! let onboarded = onboard(&store.view(), &request, now_ns, &mut random, true)?;
-//! let mut contents = Contents::from_view(&store.view())?;
-//! onboarded.apply(&mut contents);
-//! store.replace(contents.fill(builder)?)?;
+//! let (_, onboarded) = store.write(|tx| {
+//!     let onboarded = onboard(&store.view(), &request, now_ns, &mut random, true)?;
+//!     onboarded.write(tx)?;
+//!     Ok::<_, icecore_catalog::OnboardError>(onboarded)
+//! })?;
 //!
 //! let catalog = Catalog::new(store.view());
 //! let token = onboarded.auth.token.unwrap_or_default();
@@ -49,14 +49,17 @@
 mod authorization;
 mod buckets;
 mod catalog;
+mod change;
 mod contents;
 mod error;
 mod fresh;
+mod groups;
 mod id;
 mod json;
 mod manifest;
 pub mod meta;
 mod migration;
+mod new_bucket;
 mod permission;
 mod random;
 mod record;
@@ -72,12 +75,14 @@ pub use catalog::Catalog;
 pub use contents::{Contents, Record};
 pub use error::{Error, Result};
 pub use fresh::fresh;
+pub use groups::{ShardGroups, Slice, ensure_shard_groups};
 pub use id::{Id, IdError};
 pub use json::{to_indented_json, to_json};
 pub use manifest::{
     BucketManifest, RetentionPolicyManifest, ShardGroupManifest, ShardManifest, ShardOwnerManifest,
     SubscriptionManifest,
 };
+pub use new_bucket::{BucketError, BucketErrorKind, BucketRequest, NewBucket, RetentionRule, create_bucket};
 pub use permission::{Action, Permission, Resource, ResourceType, operator_permissions};
 pub use random::Random;
 pub use record::{Bucket, BucketKind, Organization, Status, User};

@@ -232,16 +232,21 @@ impl Data {
         self.databases.iter().find(|database| database.name == name)
     }
 
-    /// Adds the storage of a new bucket, as one commit.
-    pub(crate) fn add_database(&mut self, name: String, retention_ns: i64) {
+    /// Counts one more commit; influxd makes one for each bucket or shard group.
+    pub(crate) fn commit(&mut self) {
         self.index = self.index.saturating_add(1);
+    }
+
+    /// Adds the storage of a new bucket, as one commit.
+    pub(crate) fn add_database(&mut self, name: String, retention_ns: i64, shard_group_duration_ns: i64) {
+        self.commit();
         self.databases.push(DatabaseInfo {
             name,
             default_retention_policy: POLICY.to_owned(),
             retention_policies: vec![RetentionPolicyInfo {
                 name: POLICY.to_owned(),
                 duration_ns: retention_ns,
-                shard_group_duration_ns: shard_group_duration_ns(retention_ns),
+                shard_group_duration_ns,
                 replica_n: 1,
                 shard_groups: Vec::new(),
                 subscriptions: Vec::new(),
@@ -284,8 +289,13 @@ impl ShardGroupInfo {
     }
 }
 
-/// How much time a shard group covers when nobody says: a week, a day or an hour, by the retention (0 is for ever).
-pub(crate) fn shard_group_duration_ns(retention_ns: i64) -> i64 {
+/// How much time a shard group covers when nobody says (0): a week, a day or an hour, by the retention (0 is for ever).
+/// What somebody says is an hour at least.
+pub(crate) fn normalised_shard_group_duration_ns(asked_ns: i64, retention_ns: i64) -> i64 {
+    if asked_ns == 0 { shard_group_duration_ns(retention_ns) } else { asked_ns.max(HOUR_NS) }
+}
+
+fn shard_group_duration_ns(retention_ns: i64) -> i64 {
     match retention_ns {
         0 => 7 * DAY_NS,
         long if long >= 180 * DAY_NS => 7 * DAY_NS,
@@ -336,14 +346,18 @@ mod tests {
     #[test]
     fn shard_groups_grow_with_the_retention() {
         for (days, hours) in [(0, 168), (180, 168), (179, 24), (2, 24), (1, 1)] {
-            assert_eq!(shard_group_duration_ns(days * DAY_NS), hours * HOUR_NS, "{days} days");
+            let ns = normalised_shard_group_duration_ns(0, days * DAY_NS);
+            assert_eq!(ns, hours * HOUR_NS, "{days} days");
+        }
+        for (asked, got) in [(1, HOUR_NS), (HOUR_NS, HOUR_NS), (HOUR_NS + 1, HOUR_NS + 1)] {
+            assert_eq!(normalised_shard_group_duration_ns(asked, DAY_NS), got);
         }
     }
 
     #[test]
     fn a_torn_message_is_named() {
         let mut data = Data::fresh(u64::MAX);
-        data.add_database("a".repeat(16), 0);
+        data.add_database("a".repeat(16), 0, DAY_NS);
         let bytes = data.to_bytes();
         let error = Data::parse(&bytes[..bytes.len() - 30]).unwrap_err().to_string();
         assert!(error.starts_with("record \"meta.db\" in v1_tsm1_metadata"), "{error}");

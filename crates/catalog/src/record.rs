@@ -6,8 +6,11 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::buckets;
+use crate::contents::Record;
 use crate::error::{Error, Result};
 use crate::id::Id;
+use crate::json::to_json;
 use crate::time::Time;
 
 /// Whether a user or a token may act.
@@ -112,6 +115,22 @@ pub struct Bucket {
     pub updated_at: Time,
 }
 
+impl Bucket {
+    /// The key of its name in the index of an organization.
+    pub(crate) fn index_key(org_id: Id, name: &str) -> Vec<u8> {
+        format!("{org_id}{name}").into_bytes()
+    }
+
+    /// The record and its entry in the index of names.
+    pub(crate) fn records(&self) -> [Record; 2] {
+        let index = Self::index_key(self.org_id, &self.name);
+        [
+            Record { bucket: buckets::BUCKETS, key: self.id.key(), value: to_json(self) },
+            Record { bucket: buckets::BUCKET_INDEX, key: index, value: self.id.key() },
+        ]
+    }
+}
+
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -172,7 +191,6 @@ impl Stored for User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::to_json;
 
     const ORGANIZATION: &str = r#"{"id":"0bf6ccd6884c2b99","name":"a \u003c b","description":"","createdAt":"2026-11-22T17:15:25.6703091Z","updatedAt":"2026-11-22T17:15:25.67030917Z"}"#;
     const SYSTEM_BUCKET: &str = r#"{"id":"794195e834d9b9c0","orgID":"0bf6ccd6884c2b99","type":1,"name":"_monitoring","description":"System bucket for monitoring logs","retentionPeriod":604800000000000,"shardGroupDuration":86400000000000,"createdAt":"2026-11-22T17:15:25.672353171Z","updatedAt":"2026-11-22T17:15:25.672353251Z"}"#;

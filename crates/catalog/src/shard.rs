@@ -77,7 +77,7 @@ mod tests {
 
     fn two_shards(policy: &str, ids: [u64; 2]) -> Data {
         let mut data = Data::default();
-        data.add_database("0bf6ccd6884c2b99".into(), 0);
+        data.add_database("0bf6ccd6884c2b99".into(), 0, 1);
         let retention = &mut data.databases[0].retention_policies[0];
         retention.name = policy.into();
         let shards = ids.map(|id| ShardInfo { id, ..ShardInfo::default() }).into();

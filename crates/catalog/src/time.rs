@@ -18,8 +18,8 @@ impl Time {
     pub const ZERO: Self = Self(-62_135_596_800 * 1_000_000_000);
 
     /// Any number of nanoseconds since 1970.
-    pub fn from_ns(ns: i64) -> Self {
-        Self(i128::from(ns))
+    pub const fn from_ns(ns: i64) -> Self {
+        Self(ns as i128)
     }
 
     /// Nanoseconds since 1970; negative before.
@@ -30,6 +30,29 @@ impl Time {
     /// For bounds of shard groups: at most 2⁶⁴ ns away from 64 bits.
     pub(crate) fn from_wide_ns(ns: i128) -> Self {
         Self(ns)
+    }
+
+    /// As influxd stores the bounds of a shard group: modulo 2⁶⁴.
+    pub(crate) fn as_wrapped_ns(self) -> i64 {
+        let bits = self.0.rem_euclid(1 << u64::BITS);
+        u64::try_from(bits).expect("a remainder of 2^64").cast_signed()
+    }
+
+    /// The nearest time that 64 bits of nanoseconds hold.
+    pub(crate) fn as_nearest_ns(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    pub(crate) fn plus(self, ns: i64) -> Self {
+        Self(self.0 + i128::from(ns))
+    }
+
+    /// The last multiple of `length_ns`, counted from year 1 as Go does, that is not after this time.
+    ///
+    /// # Panics
+    /// When `length_ns` is 0.
+    pub(crate) fn truncate_from_year_one(self, length_ns: i64) -> Self {
+        Self(self.0 - (self.0 - Self::ZERO.0).rem_euclid(i128::from(length_ns)))
     }
 }
 

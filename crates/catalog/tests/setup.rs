@@ -30,14 +30,17 @@ fn fresh_store(seed: u64) -> TestStore {
 }
 
 fn set_up(
-    store: &TestStore,
+    store: TestStore,
     request: &OnboardRequest,
     hash: bool,
 ) -> Result<(Onboarded, TestStore), OnboardError> {
-    let onboarded = onboard(&store.view(), request, NOW_NS, &mut random(2), hash)?;
-    let mut contents = store.contents();
-    onboarded.apply(&mut contents);
-    Ok((onboarded, store_of(&contents)))
+    let (_, onboarded) = store.store.write(|tx| {
+        let onboarded = onboard(&store.view(), request, NOW_NS, &mut random(2), hash)?;
+        onboarded.write(tx)?;
+        Ok::<_, OnboardError>(onboarded)
+    })?;
+    store.view().verify().unwrap();
+    Ok((onboarded, store))
 }
 
 /// The pairs of a store as text, with everything that differs between two servers replaced by what it stands for.
@@ -112,7 +115,7 @@ fn storage_of_a_new_server(bytes: &[u8]) -> String {
 
 #[test]
 fn a_fresh_store_that_is_set_up_equals_the_one_of_influxd_pair_by_pair() {
-    let (_, ours) = set_up(&fresh_store(1), &request(), true).unwrap();
+    let (_, ours) = set_up(fresh_store(1), &request(), true).unwrap();
     let (ours, theirs) = (ours.contents(), fixture("fleet").contents());
     assert!(ours.buckets().eq(theirs.buckets()));
     assert_eq!(normalized(&ours), normalized(&theirs));
@@ -121,7 +124,7 @@ fn a_fresh_store_that_is_set_up_equals_the_one_of_influxd_pair_by_pair() {
 #[test]
 fn every_record_of_a_setup_is_in_a_store_that_lived_on() {
     let request = OnboardRequest { bucket: "bucket1".into(), ..request() };
-    let (onboarded, ours) = set_up(&fresh_store(1), &request, true).unwrap();
+    let (onboarded, ours) = set_up(fresh_store(1), &request, true).unwrap();
     let theirs = fixture("kitchen-sink").contents();
     assert!(ours.contents().buckets().eq(theirs.buckets()));
     let theirs = normalized(&theirs);
@@ -154,7 +157,7 @@ fn a_fresh_store_waits_for_its_setup_and_a_used_one_does_not() {
 #[test]
 fn the_token_of_a_setup_works_and_is_stored_as_it_was_asked() {
     for hash in [true, false] {
-        let (onboarded, store) = set_up(&fresh_store(1), &request(), hash).unwrap();
+        let (onboarded, store) = set_up(fresh_store(1), &request(), hash).unwrap();
         assert_eq!(onboarded.auth.token.as_deref(), Some(OPERATOR_TOKEN));
         assert_eq!(onboarded.auth.hashed_token.is_some(), hash);
         let operator = store.catalog().token(OPERATOR_TOKEN).unwrap().unwrap();
@@ -173,7 +176,7 @@ fn the_token_of_a_setup_works_and_is_stored_as_it_was_asked() {
 fn without_a_token_one_is_made() {
     for token in [None, Some(String::new())] {
         let (onboarded, store) =
-            set_up(&fresh_store(1), &OnboardRequest { token, ..request() }, true).unwrap();
+            set_up(fresh_store(1), &OnboardRequest { token, ..request() }, true).unwrap();
         let token = onboarded.auth.token.unwrap();
         assert_eq!(token.len(), 88);
         assert_eq!(store.catalog().token(&token).unwrap().unwrap().id, onboarded.auth.id);
@@ -189,7 +192,7 @@ fn a_user_without_password_and_a_bucket_with_retention() {
         bucket: "a<b".into(),
         ..request()
     };
-    let (onboarded, store) = set_up(&fresh_store(1), &request, true).unwrap();
+    let (onboarded, store) = set_up(fresh_store(1), &request, true).unwrap();
     let contents = store.contents();
     assert_eq!(contents.pairs("userspasswordv1").count(), 0);
     assert!(contents.get("organizationindexv1", b"spaced").is_some());
@@ -253,7 +256,7 @@ fn what_is_not_valid_is_refused_with_the_text_of_the_contract() {
 #[test]
 fn a_password_of_72_bytes_is_accepted() {
     let request = OnboardRequest { password: "é".repeat(36), ..request() };
-    assert!(set_up(&fresh_store(1), &request, true).is_ok());
+    assert!(set_up(fresh_store(1), &request, true).is_ok());
 }
 
 #[test]

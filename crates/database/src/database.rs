@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use icecore_catalog::{BucketManifest, Catalog, Contents, OnboardRequest, Onboarded, ShardId, onboard, sql};
+use icecore_catalog::{
+    Bucket, BucketManifest, Catalog, Id, NewBucket, OnboardError, OnboardRequest, Onboarded, ShardGroups,
+    ShardId, create_bucket, onboard, sql,
+};
 use icecore_disk::{Disk, Lock, LockMode, Map, RealDisk};
 use icecore_kvstore::{HotCopy, Store};
 use icecore_tsm::{Access, Snapshot};
-use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::export::{self, Format};
 use crate::fresh;
+use crate::groups::{GroupCache, missing};
 use crate::options::{Mode, Options, Paths};
 use crate::shards::{self, OpenShard};
 
@@ -27,8 +30,7 @@ pub struct Database {
     options: Options,
     store: Store,
     shards: BTreeMap<ShardId, OpenShard>,
-    /// One setup at a time: it reads the store, decides, and replaces it.
-    onboarding: Mutex<()>,
+    groups: GroupCache,
     _lock: Option<Box<dyn Lock>>,
 }
 
@@ -80,7 +82,7 @@ impl Database {
         };
         let shards = shards::open_all(&*disk, &paths.engine, access)?;
         shards.values().for_each(report);
-        Ok(Self { disk, paths, options, store, shards, onboarding: Mutex::new(()), _lock: lock })
+        Ok(Self { disk, paths, options, store, shards, groups: GroupCache::default(), _lock: lock })
     }
 
     /// Where the parts lie.
@@ -160,24 +162,79 @@ impl Database {
         Ok(map)
     }
 
-    /// Sets a fresh directory up: user, organization, bucket and operator token, in one replacement of the store.
+    /// Sets a fresh directory up: user, organization, bucket and operator token, in one transaction.
     ///
     /// # Errors
-    /// `ReadOnly`; `Onboard` when the request is refused or it was done before; `Store` when writing fails: the old
-    /// store is in place then.
+    /// `ReadOnly`; `Onboard` when the request is refused, it was done before, or writing fails. Nothing has changed then.
+    ///
+    /// # Durability
+    /// On `Ok` the setup is.
     pub fn onboard(&self, request: &OnboardRequest) -> Result<Onboarded, Error> {
-        if self.options.mode == Mode::ReadOnly {
-            return Err(Error::ReadOnly);
-        }
-        let _one_at_a_time = self.onboarding.lock();
-        let view = self.store.view();
+        self.must_write()?;
         let hash = self.options.use_hashed_tokens;
-        let made = onboard(&view, request, now_ns(), &mut fresh::random(), hash).map_err(Error::Onboard)?;
-        let mut contents = Contents::from_view(&view).map_err(Error::Catalog)?;
-        made.apply(&mut contents);
-        let builder = contents.fill(self.store.builder()).map_err(Error::Catalog)?;
-        self.store.replace(builder).map_err(Error::Store)?;
-        Ok(made)
+        let written = self.store.write(|tx| {
+            let made = onboard(&self.store.view(), request, now_ns(), &mut fresh::random(), hash)?;
+            made.write(tx)?;
+            Ok::<_, OnboardError>(made)
+        });
+        written.map(|(_, made)| made).map_err(Error::Onboard)
+    }
+
+    /// Makes a bucket, in one transaction.
+    ///
+    /// # Errors
+    /// `ReadOnly`; `Bucket` when it is refused or writing fails. Nothing has changed then.
+    ///
+    /// # Durability
+    /// On `Ok` the bucket is.
+    pub fn create_bucket(&self, new: &NewBucket) -> Result<Bucket, Error> {
+        self.must_write()?;
+        let written = self.store.write(|tx| create_bucket(tx, new, now_ns(), &mut fresh::random()));
+        written.map(|(_, bucket)| bucket).map_err(Error::Bucket)
+    }
+
+    /// Which shard of a bucket takes which time. As long as the metadata does not change, this is the same picture for
+    /// everybody, and costs a lock and a reference.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; `Catalog` for damage.
+    pub fn shard_groups(&self, bucket: Id) -> Result<Arc<ShardGroups>, Error> {
+        self.groups.get(&self.store, bucket)
+    }
+
+    /// Makes the shard groups that points of these times lack, in one transaction; gives all of the bucket. Times that
+    /// retention does not keep at `now_ns` get none: ask the result for them.
+    ///
+    /// Where nothing is missing, which is usual, this costs a search per time, and less where times come in runs.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; `ReadOnly` when a group is missing; `Catalog` for damage and for what writing the metadata fails
+    /// with. Nothing has changed then.
+    ///
+    /// # Durability
+    /// On `Ok` the groups are. Their shards need not exist on disk yet.
+    pub fn ensure_shards(
+        &self,
+        bucket: Id,
+        times_ns: impl IntoIterator<Item = i64>,
+        now_ns: i64,
+    ) -> Result<Arc<ShardGroups>, Error> {
+        let groups = self.shard_groups(bucket)?;
+        let missing = missing(&groups, times_ns, now_ns);
+        if missing.is_empty() {
+            return Ok(groups);
+        }
+        self.must_write()?;
+        self.groups.extend(&self.store, bucket, missing)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn must_write(&self) -> Result<(), Error> {
+        if self.options.mode == Mode::ReadOnly { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// Writes every value of a bucket to `out`; see [`Format`]. Shards that retention has deleted do not count.

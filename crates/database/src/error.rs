@@ -38,6 +38,9 @@ pub enum Error {
     /// A setup request was refused.
     #[error(transparent)]
     Onboard(icecore_catalog::OnboardError),
+    /// A bucket was not made.
+    #[error(transparent)]
+    Bucket(icecore_catalog::BucketError),
     /// A shard is damaged, or the system refused a call on one of its files.
     #[error("shard {id}")]
     Shard {

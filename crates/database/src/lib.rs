@@ -18,6 +18,7 @@ mod database;
 mod error;
 mod export;
 mod fresh;
+mod groups;
 mod options;
 mod shards;
 

@@ -49,6 +49,12 @@ pub enum OnboardError {
     Catalog(#[from] Error),
 }
 
+impl From<icecore_kvstore::Error> for OnboardError {
+    fn from(error: icecore_kvstore::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
 /// What the caller can do; each is one `code` of the HTTP contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnboardErrorKind {

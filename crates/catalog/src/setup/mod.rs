@@ -8,14 +8,16 @@ mod request;
 
 use std::fmt;
 
-use icecore_kvstore::View;
+use icecore_kvstore::{Tx, View};
 
 pub use error::{OnboardError, OnboardErrorKind};
 pub use request::OnboardRequest;
 
 use crate::authorization::Authorization;
 use crate::catalog::Catalog;
-use crate::contents::{Contents, Record};
+use crate::change;
+use crate::contents::Record;
+use crate::error::Result;
 use crate::random::Random;
 use crate::record::{Bucket, Organization, User};
 
@@ -38,11 +40,12 @@ impl Onboarded {
         &self.records
     }
 
-    /// Puts the records into the contents of the store that was set up.
-    pub fn apply(&self, contents: &mut Contents) {
-        for record in &self.records {
-            contents.put(record.bucket, record.key.as_slice(), record.value.as_slice());
-        }
+    /// Writes the records.
+    ///
+    /// # Errors
+    /// A damaged store, or a record beyond the limits of one.
+    pub fn write(&self, tx: &mut Tx<'_>) -> Result<()> {
+        change::put(tx, &self.records)
     }
 }
 
@@ -57,7 +60,8 @@ impl fmt::Debug for Onboarded {
     }
 }
 
-/// Makes the records of a setup for the store in `view`. Nothing is written. `now_ns` is in nanoseconds since 1970; with
+/// Makes the records of a setup for the store in `view`. Nothing is written: [`Onboarded::write`] does that, in a
+/// transaction that was begun before the view was taken, so that nothing comes in between. `now_ns` is in nanoseconds since 1970; with
 /// `hash_tokens` the records hold only the hash of the token.
 ///
 /// Takes about a tenth of a second: the hash of the password is slow on purpose.

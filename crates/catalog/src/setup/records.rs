@@ -97,7 +97,7 @@ fn new_bucket(
         description: description.to_owned(),
         retention_policy: String::new(),
         retention_period_ns: retention_ns,
-        shard_group_duration_ns: meta::shard_group_duration_ns(retention_ns),
+        shard_group_duration_ns: meta::normalised_shard_group_duration_ns(0, retention_ns),
         created_at: now,
         updated_at: now,
     }
@@ -149,9 +149,8 @@ impl Records {
     }
 
     fn bucket(&mut self, bucket: &Bucket, meta: &mut Data) {
-        self.put(buckets::BUCKETS, bucket.id.key(), to_json(bucket));
-        self.put(buckets::BUCKET_INDEX, format!("{}{}", bucket.org_id, bucket.name), bucket.id.key());
-        meta.add_database(bucket.id.to_string(), bucket.retention_period_ns);
+        self.0.extend(bucket.records());
+        meta.add_database(bucket.id.to_string(), bucket.retention_period_ns, bucket.shard_group_duration_ns);
     }
 
     fn owner(&mut self, user: &User, resource: &'static str, id: Id) {
