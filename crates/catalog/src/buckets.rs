@@ -8,6 +8,8 @@ pub(crate) const AUTHORIZATION_HASHED_INDEX: &str = "authorizationhashedindexv1"
 pub(crate) const BUCKETS: &str = "bucketsv1";
 pub(crate) const BUCKET_INDEX: &str = "bucketindexv1";
 pub(crate) const IDS: &str = "idsv1";
+pub(crate) const LABELS: &str = "labelsv1";
+pub(crate) const LABEL_MAPPINGS: &str = "labelmappingsv1";
 pub(crate) const MIGRATIONS: &str = "migrationsv1";
 pub(crate) const ORGANIZATIONS: &str = "organizationsv1";
 pub(crate) const ORGANIZATION_INDEX: &str = "organizationindexv1";
@@ -37,8 +39,8 @@ pub(crate) const ALL: [&str; 54] = [
     "keyvaluelogindexv1",
     "keyvaluelogv1",
     "labelindexv1",
-    "labelmappingsv1",
-    "labelsv1",
+    LABEL_MAPPINGS,
+    LABELS,
     "legacy/authorizationPasswordv1",
     "legacy/authorizationindexv1",
     "legacy/authorizationsv1",

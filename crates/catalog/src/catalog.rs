@@ -7,12 +7,14 @@ use icecore_kvstore::View;
 use crate::authorization::{Authorization, StoredAuthorization};
 use crate::buckets;
 use crate::error::{Error, Result};
+use crate::find::Page;
 use crate::groups::{self, ShardGroups};
 use crate::id::Id;
+use crate::label::Label;
 use crate::manifest::BucketManifest;
 use crate::meta::{self, Data};
 use crate::migration;
-use crate::record::{Bucket, Organization, User};
+use crate::record::{Bucket, Mapping, Organization, User};
 use crate::shard::{ShardId, ShardLocation};
 use crate::source;
 use crate::token;
@@ -90,6 +92,47 @@ impl Catalog {
     /// As [`Catalog::token`].
     pub fn organizations(&self) -> Result<Vec<Organization>> {
         source::records(&self.view)
+    }
+
+    /// The organizations of a user's resource mappings, in the order of those. The offset counts mappings to everything.
+    pub(crate) fn organizations_of(&self, user: Id, page: &Page) -> Result<Vec<Organization>> {
+        let mut found = Vec::new();
+        let by_user =
+            source::prefix(&self.view, buckets::USER_RESOURCES_BY_USER, format!("{user}/").as_bytes())?;
+        for (_, key) in by_user.into_iter().skip(page.offset) {
+            let Some(value) = source::get(&self.view, buckets::USER_RESOURCES, key)? else { continue };
+            let mapping = Mapping::decode(key, value)?;
+            if mapping.is_of_an_organization() {
+                found.push(mapping.resource_id);
+            }
+        }
+        found.truncate(page.limit);
+        // A mapping can outlive its organization.
+        found.into_iter().filter_map(|id| self.organization(id).transpose()).collect()
+    }
+
+    /// The ids of an organization's buckets, in the order of their names.
+    pub(crate) fn bucket_ids_of(&self, org_id: Id) -> Result<Vec<Id>> {
+        let index = buckets::BUCKET_INDEX;
+        let entries = source::prefix(&self.view, index, &Bucket::index_key(org_id, ""))?;
+        entries.into_iter().map(|(key, value)| parse_id(index, key, value)).collect()
+    }
+
+    /// The labels of a resource, in the order of their ids.
+    pub(crate) fn labels(&self, resource: Id) -> Result<Vec<Label>> {
+        let mut labels = Vec::new();
+        for (key, _) in source::prefix(&self.view, buckets::LABEL_MAPPINGS, &resource.key())? {
+            let label =
+                parse_id(buckets::LABEL_MAPPINGS, key, key.get(resource.key().len()..).unwrap_or_default())?;
+            // A mapping can outlive its label.
+            labels.extend(source::record::<Label>(&self.view, label)?);
+        }
+        Ok(labels)
+    }
+
+    /// The id that an index has under a key.
+    pub(crate) fn indexed(&self, index: &str, key: &[u8]) -> Result<Option<Id>> {
+        source::get(&self.view, index, key)?.map(|value| parse_id(index, key, value)).transpose()
     }
 
     /// A bucket.
@@ -193,4 +236,8 @@ impl Catalog {
         Ok(source::is_empty(&self.view, buckets::USERS)?
             && source::is_empty(&self.view, buckets::ORGANIZATIONS)?)
     }
+}
+
+fn parse_id(bucket: &str, key: &[u8], id: &[u8]) -> Result<Id> {
+    Id::parse(id).map_err(|error| Error::record(bucket, key, error.to_string()))
 }

@@ -43,7 +43,7 @@ pub enum IdError {
 
 impl Id {
     /// The least id; as a resource it stands for the whole server.
-    pub(crate) const ONE: Self = Self(NonZeroU64::MIN);
+    pub const ONE: Self = Self(NonZeroU64::MIN);
 
     /// `None` for 0.
     pub fn new(value: u64) -> Option<Self> {

@@ -52,15 +52,18 @@ mod catalog;
 mod change;
 mod contents;
 mod error;
+mod find;
 mod fresh;
 mod groups;
 mod id;
 mod json;
+mod label;
 mod manifest;
 pub mod meta;
 mod migration;
 mod new_bucket;
 mod permission;
+mod quote;
 mod random;
 mod record;
 mod setup;
@@ -74,10 +77,12 @@ pub use authorization::{Authorization, Denied};
 pub use catalog::Catalog;
 pub use contents::{Contents, Record};
 pub use error::{Error, Result};
+pub use find::{BucketFilter, FindError, LabeledBucket, OrganizationFilter, Page};
 pub use fresh::fresh;
 pub use groups::{ShardGroups, Slice, ensure_shard_groups};
 pub use id::{Id, IdError};
 pub use json::{to_indented_json, to_json};
+pub use label::Label;
 pub use manifest::{
     BucketManifest, RetentionPolicyManifest, ShardGroupManifest, ShardManifest, ShardOwnerManifest,
     SubscriptionManifest,

@@ -6,7 +6,7 @@
 //!
 //! Invariant: what is decoded from a message of influxd is encoded to the same bytes.
 //!
-//! Times are nanoseconds since 1970. Two values mean something else than they say, see [`ShardGroupInfo::start`].
+//! Times are nanoseconds since 1970. Some starts mean something else than they say, see [`ShardGroupInfo::start`].
 
 use prost::Message;
 
@@ -260,7 +260,7 @@ impl ShardGroupInfo {
     /// The first instant that the group covers.
     ///
     /// A start before 1677-09-21T00:12:43Z does not fit into 64 bits of nanoseconds and was stored wrapped around, so
-    /// that it seems to lie after the end. A stored 0 is 1970, which influxd itself takes for "no time" after a restart.
+    /// that it seems to lie after the end. A stored 0 is 1970.
     pub fn start(&self) -> Time {
         let start = i128::from(self.start_ns);
         let wrapped = self.start_ns > self.end_ns;

@@ -11,6 +11,7 @@ use crate::contents::Record;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::json::to_json;
+use crate::permission::ResourceType;
 use crate::time::Time;
 
 /// Whether a user or a token may act.
@@ -144,6 +145,26 @@ pub struct User {
     /// Whether the user may act.
     #[serde(default)]
     pub status: Status,
+}
+
+/// Which resource a user has to do with. The key is the ids of both, that of the resource first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Mapping {
+    #[serde(rename = "resourceType")]
+    resource_type: String,
+    #[serde(rename = "resourceID")]
+    pub(crate) resource_id: Id,
+}
+
+impl Mapping {
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
+        serde_json::from_slice(value)
+            .map_err(|error| Error::record(buckets::USER_RESOURCES, key, error.to_string()))
+    }
+
+    pub(crate) fn is_of_an_organization(&self) -> bool {
+        self.resource_type == ResourceType::Orgs.as_str()
+    }
 }
 
 /// A structure that is stored under its id.

@@ -15,6 +15,12 @@ pub(crate) fn get<'v>(view: &'v View, bucket: &str, key: &[u8]) -> Result<Option
     Ok(bucket.get(key)?.filter(|value| !value.is_empty()))
 }
 
+/// The pairs whose keys begin with `prefix`.
+pub(crate) fn prefix<'v>(view: &'v View, bucket: &str, prefix: &[u8]) -> Result<Vec<(&'v [u8], &'v [u8])>> {
+    let Some(bucket) = view.bucket(bucket.as_bytes())? else { return Ok(Vec::new()) };
+    bucket.prefix(prefix)?.map(|pair| pair.map_err(Into::into)).collect()
+}
+
 /// The record of an id.
 pub(crate) fn record<T: Stored>(view: &View, id: Id) -> Result<Option<T>> {
     let key = id.key();
