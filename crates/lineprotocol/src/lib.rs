@@ -50,4 +50,5 @@ pub use error::{Errors, LineError, Reason};
 pub use key::LEN_MAX;
 pub use line::{Field, Fields, Line, Value};
 pub use parser::{Lines, Parser};
+pub use split::whole_lines;
 pub use time::{Precision, TIME_MAX, TIME_MIN, UnknownPrecision};

@@ -16,6 +16,24 @@ pub(crate) fn line_end(batch: &[u8], start: usize) -> usize {
     }
 }
 
+/// The length of the whole lines at the front of a text that goes on: behind the last newline that ends a line. 0 when there
+/// is none; the end of the text is none, since what follows may belong to its last line.
+///
+/// ```
+/// let read = b"m a=1\nm s=\"two\nlines\"\nm b=";
+/// assert_eq!(icecore_lineprotocol::whole_lines(read), read.len() - b"m b=".len());
+/// ```
+pub fn whole_lines(text: &[u8]) -> usize {
+    let mut len = 0;
+    loop {
+        let end = line_end(text, len);
+        if end >= text.len() {
+            return len;
+        }
+        len = end + 1;
+    }
+}
+
 fn counted_end(batch: &[u8], start: usize) -> usize {
     let mut at = start;
     let mut in_fields = false;
