@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use icecore_benches::{FLEET_BUCKET, FLEET_VALUES};
 use icecore_disk::RealDisk;
 use icecore_testkit::fixtures;
-use icecore_tsm::{Access, Shard, ShardDir, Snapshot};
+use icecore_tsm::{Shard, ShardDir, Snapshot, Trust};
 use tempfile::TempDir;
 
 fn shard_dir(dir: &TempDir, bucket: &str) -> ShardDir {
@@ -15,7 +15,7 @@ fn shard_dir(dir: &TempDir, bucket: &str) -> ShardDir {
 }
 
 fn open(dir: &ShardDir) -> Shard {
-    Shard::open(&RealDisk, dir, Access::ReadOnly).expect("a shard of a real influxd")
+    Shard::open_read_only(&RealDisk, dir, Trust::Manifest).expect("a shard of a real influxd")
 }
 
 /// Reads every value; returns how many there are.

@@ -273,7 +273,7 @@ mod tests {
         let history = make(Scale::SMALL);
         let database =
             Database::open(Paths::in_dir(history.dir.path()), Options::new(Mode::ReadOnly)).unwrap();
-        assert!(database.shards().all(|shard| shard.shard.damage().is_empty()));
+        assert!(database.shards().iter().all(|shard| shard.shard.damage().is_empty()));
         let mut out = Vec::new();
         let values = database.export(FLEET_BUCKET, Format::LineProtocol, &mut out).unwrap();
         assert_eq!(values, history.values);

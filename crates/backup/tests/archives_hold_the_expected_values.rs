@@ -77,7 +77,7 @@ fn restored_archives_hold_exactly_the_expected_values() {
             std::fs::copy(from.path().join("influxd.bolt"), to.path().join("influxd.bolt")).unwrap();
             let database = open(from.path(), mode);
             for shard in database.shards() {
-                let files = entries(&archive(&database, shard.id, &Selection::default()));
+                let files = entries(&archive(&database, ShardId(shard.id), &Selection::default()));
                 assert_listed(&files);
                 for (path, content) in files {
                     assert!(!path.ends_with(".tombstone"), "deletes are applied, not sent");
@@ -160,7 +160,7 @@ fn a_damaged_block_fails_the_first_backup_and_every_later_one_and_the_rest_is_se
     std::fs::write(&path, bytes).unwrap();
     let database = open(dir.path(), Mode::ReadOnly);
     assert!(
-        database.shards().all(|shard| shard.shard.damage().is_empty()),
+        database.shards().iter().all(|shard| shard.shard.damage().is_empty()),
         "blocks are not read at the start"
     );
     let mut first = ShardArchive::new(&database, ShardId(2), &Selection::default()).unwrap();

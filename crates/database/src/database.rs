@@ -1,7 +1,7 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,19 +9,17 @@ use icecore_catalog::{
     Bucket, BucketManifest, Catalog, Id, NewBucket, OnboardError, OnboardRequest, Onboarded, ShardGroups,
     ShardId, create_bucket, onboard, sql,
 };
-use icecore_disk::{Disk, Lock, LockMode, Map, RealDisk};
+use icecore_disk::{Disk, LockMode, Map, RealDisk};
 use icecore_kvstore::{HotCopy, Store};
-use icecore_tsm::{Access, Snapshot};
+use icecore_tsm::{Engine, OpenShard, Snapshot, Trust};
 
 use crate::error::Error;
 use crate::export::{self, Format};
 use crate::fresh;
 use crate::groups::{GroupCache, missing};
+use crate::lock::Held;
 use crate::options::{Mode, Options, Paths};
-use crate::shards::{self, OpenShard};
-
-/// Held while a directory is open to be written (design D1); readers share it.
-const LOCK_NAME: &str = "icecore.lock";
+use crate::write::Pool;
 
 /// An open data directory. Share it in an [`Arc`]; every call may come from any thread.
 pub struct Database {
@@ -29,9 +27,13 @@ pub struct Database {
     paths: Paths,
     options: Options,
     store: Store,
-    shards: BTreeMap<ShardId, OpenShard>,
+    engine: Engine,
+    write_buffers: Pool,
     groups: GroupCache,
-    _lock: Option<Box<dyn Lock>>,
+    lock: Option<Held>,
+    /// Whether our commits are noted: not while a shard could not be opened to write. What influxd did there was not adopted
+    /// and has to be believed once more.
+    notes_commits: bool,
 }
 
 /// The metadata of one moment: what a metadata backup sends.
@@ -56,10 +58,8 @@ impl Database {
     pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let now_ns = now_ns();
-        let (store, lock, access) = match options.mode {
-            Mode::ReadOnly => {
-                (open_store(&disk, &paths, LockMode::Shared)?, lock_shared(&*disk, &paths)?, Access::ReadOnly)
-            }
+        let (store, lock) = match options.mode {
+            Mode::ReadOnly => (open_store(&disk, &paths, LockMode::Shared)?, Held::shared(&*disk, &paths)?),
             Mode::ReadWrite => {
                 refuse_foreign_owner(&*disk, &paths.bolt)?;
                 // What exists is locked before anything is created beside it.
@@ -68,7 +68,7 @@ impl Database {
                     _ => Some(open_store(&disk, &paths, LockMode::Exclusive)?),
                 };
                 fresh::directories(&*disk, &paths)?;
-                let lock = lock_exclusive(&*disk, &paths)?;
+                let lock = Held::exclusive(&*disk, &paths)?;
                 let store = held.map_or_else(|| fresh::store(&disk, &paths, now_ns), Ok)?;
                 if paths.sqlite.exists() {
                     sql::recover(&paths.sqlite)
@@ -77,12 +77,35 @@ impl Database {
                 } else {
                     fresh::sqlite(&paths.sqlite)?;
                 }
-                (store, Some(lock), Access::ReadWrite { now_ns })
+                (store, Some(lock))
             }
         };
-        let shards = shards::open_all(&*disk, &paths.engine, access)?;
-        shards.values().for_each(report);
-        Ok(Self { disk, paths, options, store, shards, groups: GroupCache::default(), _lock: lock })
+        let trust = match &lock {
+            Some(held) => held.trust(&*disk, store.txid())?,
+            None => Trust::Directory, // no Icecore has written it
+        };
+        let engine = match options.mode {
+            Mode::ReadOnly => Engine::open_read_only(&disk, &paths.engine, trust),
+            Mode::ReadWrite => Engine::open(&disk, &paths.engine, &options.engine(trust)),
+        }
+        .map_err(Error::Engine)?;
+        engine.shards().iter().for_each(|open| report(open));
+        let (groups, write_buffers) = (GroupCache::default(), Pool::default());
+        let notes_commits =
+            options.mode == Mode::ReadWrite && engine.shards().iter().all(|open| open.shard.is_writable());
+        let database =
+            Self { disk, paths, options, store, engine, groups, write_buffers, lock, notes_commits };
+        database.note_commit();
+        Ok(database)
+    }
+
+    /// Notes that the last commit to the Bolt file was ours.
+    fn note_commit(&self) {
+        if let (Some(held), true) = (&self.lock, self.notes_commits)
+            && let Err(error) = held.note(&*self.disk, self.store.txid())
+        {
+            tracing::warn!(%error, "the next start has to believe that influxd has run, and checks what it wrote");
+        }
     }
 
     /// Where the parts lie.
@@ -101,19 +124,31 @@ impl Database {
     }
 
     /// Every shard on disk, by number, damaged ones too.
-    pub fn shards(&self) -> impl Iterator<Item = &OpenShard> {
-        self.shards.values()
+    pub fn shards(&self) -> Vec<Arc<OpenShard>> {
+        self.engine.shards()
     }
 
     /// A shard by its number.
     ///
     /// # Errors
     /// `NoSuchShard`.
-    pub fn shard(&self, id: ShardId) -> Result<&OpenShard, Error> {
-        self.shards.get(&id).ok_or(Error::NoSuchShard(id))
+    pub fn shard(&self, id: ShardId) -> Result<Arc<OpenShard>, Error> {
+        self.engine.shard(id.0).ok_or(Error::NoSuchShard(id))
     }
 
-    /// The content of a shard as it is now, pinned.
+    /// Turns every point that was acknowledged before into files: no log of ours is left where nobody writes meanwhile, and
+    /// influxd can have the directory when this process has ended.
+    ///
+    /// # Errors
+    /// `Shard`; the other shards are flushed all the same, and no point is lost.
+    pub fn flush(&self) -> Result<(), Error> {
+        match self.options.mode {
+            Mode::ReadOnly => Ok(()),
+            Mode::ReadWrite => self.engine.flush().map_err(|(id, source)| Error::shard(id, source)),
+        }
+    }
+
+    /// The content of a shard as it is now, pinned, with every point that was acknowledged before.
     ///
     /// # Errors
     /// `NoSuchShard`; `Shard` with the first damage when any is known.
@@ -124,10 +159,10 @@ impl Database {
     /// Checks the index of every TSM file that was not used yet, and logs what is damaged; the shard's snapshots are
     /// refused from then on. Opening leaves that out, because it takes O(keys).
     pub fn check_indexes(&self) {
-        for opened in self.shards.values() {
+        for opened in self.engine.shards() {
             let known = opened.shard.damage().len();
             opened.shard.check_indexes();
-            report_damage(opened, known);
+            report_damage(&opened, known);
         }
     }
 
@@ -177,7 +212,9 @@ impl Database {
             made.write(tx)?;
             Ok::<_, OnboardError>(made)
         });
-        written.map(|(_, made)| made).map_err(Error::Onboard)
+        let made = written.map(|(_, made)| made).map_err(Error::Onboard)?;
+        self.note_commit();
+        Ok(made)
     }
 
     /// Makes a bucket, in one transaction.
@@ -190,7 +227,9 @@ impl Database {
     pub fn create_bucket(&self, new: &NewBucket) -> Result<Bucket, Error> {
         self.must_write()?;
         let written = self.store.write(|tx| create_bucket(tx, new, now_ns(), &mut fresh::random()));
-        written.map(|(_, bucket)| bucket).map_err(Error::Bucket)
+        let bucket = written.map(|(_, bucket)| bucket).map_err(Error::Bucket)?;
+        self.note_commit();
+        Ok(bucket)
     }
 
     /// Which shard of a bucket takes which time. As long as the metadata does not change, this is the same picture for
@@ -225,7 +264,9 @@ impl Database {
             return Ok(groups);
         }
         self.must_write()?;
-        self.groups.extend(&self.store, bucket, missing)
+        let groups = self.groups.extend(&self.store, bucket, missing)?;
+        self.note_commit();
+        Ok(groups)
     }
 
     #[cfg(test)]
@@ -233,7 +274,15 @@ impl Database {
         &self.store
     }
 
-    fn must_write(&self) -> Result<(), Error> {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn write_buffers(&self) -> &Pool {
+        &self.write_buffers
+    }
+
+    pub(crate) fn must_write(&self) -> Result<(), Error> {
         if self.options.mode == Mode::ReadOnly { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
@@ -247,13 +296,18 @@ impl Database {
         let located = self.catalog().shards().map_err(Error::Catalog)?;
         let deleted: HashSet<ShardId> =
             located.iter().filter(|shard| shard.group.deleted_at().is_some()).map(|shard| shard.id).collect();
-        let of_bucket = self.shards.values().filter(|shard| shard.bucket == bucket);
-        let ids: Vec<ShardId> = of_bucket.map(|shard| shard.id).filter(|id| !deleted.contains(id)).collect();
-        if ids.is_empty() && !self.knows_bucket(bucket)? {
+        let is_live =
+            |shard: &Arc<OpenShard>| shard.bucket == bucket && !deleted.contains(&ShardId(shard.id));
+        let shards: Vec<_> = self.engine.shards().into_iter().filter(is_live).collect();
+        if shards.is_empty() && !self.knows_bucket(bucket)? {
             return Err(Error::NoSuchBucket(bucket.to_owned()));
         }
-        let snapshots =
-            ids.into_iter().map(|id| Ok((id, self.snapshot(id)?))).collect::<Result<_, Error>>()?;
+        let ids = shards.iter().map(|shard| ShardId(shard.id));
+        let snapshots = shards.iter().zip(ids).map(|(shard, id)| {
+            let snapshot = shard.shard.snapshot().map_err(|source| Error::Shard { id, source })?;
+            Ok((id, snapshot))
+        });
+        let snapshots = snapshots.collect::<Result<_, Error>>()?;
         export::run(&snapshots, format, out)
     }
 
@@ -268,7 +322,7 @@ impl fmt::Debug for Database {
         f.debug_struct("Database")
             .field("paths", &self.paths)
             .field("options", &self.options)
-            .field("shards", &self.shards.len())
+            .field("engine", &self.engine)
             .finish_non_exhaustive()
     }
 }
@@ -297,33 +351,6 @@ fn refuse_foreign_owner(disk: &dyn Disk, bolt: &Path) -> Result<(), Error> {
     }
 }
 
-fn lock_exclusive(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn Lock>, Error> {
-    let path = paths.engine.join(LOCK_NAME);
-    match disk.create(&path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(source) => return Err(Error::Io { path, source }),
-    }
-    lock(disk, path, LockMode::Exclusive)
-}
-
-/// A directory that no Icecore has written has no lock file, and a reader creates none.
-fn lock_shared(disk: &dyn Disk, paths: &Paths) -> Result<Option<Box<dyn Lock>>, Error> {
-    let path = paths.engine.join(LOCK_NAME);
-    match disk.stat(&path) {
-        Ok(_) => lock(disk, path, LockMode::Shared).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { path, source }),
-    }
-}
-
-fn lock(disk: &dyn Disk, path: PathBuf, mode: LockMode) -> Result<Box<dyn Lock>, Error> {
-    disk.lock(&path, mode).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => Error::Locked { path },
-        _ => Error::Io { path, source },
-    })
-}
-
 /// Logs the damage of a shard but for the first `known`, which were logged before.
 fn report_damage(opened: &OpenShard, known: usize) {
     let OpenShard { id, bucket, shard, .. } = opened;
@@ -348,7 +375,7 @@ fn report(opened: &OpenShard) {
 }
 
 /// Nanoseconds since 1970, from the clock of this machine.
-fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -55,16 +55,9 @@ pub enum Error {
     /// No bucket of that name has shards here, and the metadata knows none.
     #[error("bucket {0} not found")]
     NoSuchBucket(String),
-    /// Two directories claim the number of one shard.
-    #[error("shard {id} exists twice: {} and {}", first.display(), second.display())]
-    DuplicateShard {
-        /// The number.
-        id: ShardId,
-        /// One directory.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
+    /// The shards of the directory cannot be found.
+    #[error("the engine cannot be used")]
+    Engine(#[source] icecore_tsm::Error),
     /// The database was opened to read only.
     #[error("the data directory is open to read only")]
     ReadOnly,
@@ -82,6 +75,15 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn shard(id: u64, source: icecore_tsm::Error) -> Self {
+        Self::Shard { id: ShardId(id), source }
+    }
+
+    /// Whether it may pass: memory or room on the disk is short, and nothing was acknowledged.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Shard { source, .. } if source.kind() == icecore_tsm::ErrorKind::Unavailable)
+    }
+
     /// Whether bytes on disk are damaged, as opposed to a call that failed or a request that cannot be met.
     pub fn is_damage(&self) -> bool {
         match self {

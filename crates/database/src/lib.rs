@@ -1,7 +1,7 @@
 //! A data directory of influxd: metadata, shards, and who may write it.
 //!
-//! It joins `catalog` and `tsm`: it finds the three parts of a directory, locks them, opens every shard, and gives
-//! snapshots of shards and of the metadata. It is not a server and knows no protocol; streams are `backup`'s.
+//! It joins `catalog`, `lineprotocol` and `tsm`: it finds the three parts of a directory, locks them, opens every shard,
+//! writes points, and gives snapshots of shards and of the metadata. It is not a server and knows no protocol; streams are `backup`'s.
 //!
 //! ```no_run
 //! use icecore_database::{Database, Mode, Options, Paths};
@@ -19,12 +19,16 @@ mod error;
 mod export;
 mod fresh;
 mod groups;
+mod lock;
 mod options;
-mod shards;
+mod read;
+mod write;
 
 pub use database::{Database, MetadataCut};
 pub use error::Error;
 pub use export::Format;
 pub use icecore_catalog::ShardId;
+pub use icecore_lineprotocol::{Precision, UnknownPrecision};
+pub use icecore_tsm::OpenShard;
 pub use options::{Mode, Options, Paths};
-pub use shards::OpenShard;
+pub use write::{Partial, WriteError, WriteReport};

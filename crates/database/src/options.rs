@@ -1,5 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use icecore_tsm::{EngineOptions, OpenShard, Trust};
+
+use crate::database::now_ns;
+
 /// Where the three parts of a data directory lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -45,4 +49,13 @@ impl Options {
     pub const fn new(mode: Mode) -> Self {
         Self { mode, use_hashed_tokens: true }
     }
+
+    pub(crate) fn engine(self, trust: Trust) -> EngineOptions {
+        EngineOptions { on_failure: log_failure, trust, ..EngineOptions::new(now_ns) }
+    }
+}
+
+fn log_failure(open: &OpenShard, error: &icecore_tsm::Error) {
+    let reason = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    tracing::error!(shard = %open.id, bucket = %open.bucket, "{error}{reason}; no point is lost, and it is tried again");
 }

@@ -41,9 +41,12 @@ fn assert_named_at_start(damaged: &Damaged, what: &str) {
         database.check_indexes();
         let found: Vec<_> = database
             .shards()
-            .flat_map(|shard| shard.shard.damage().into_iter().map(|damage| (shard.id, damage.to_string())))
+            .into_iter()
+            .flat_map(|shard| {
+                shard.shard.damage().into_iter().map(move |damage| (shard.id, damage.to_string()))
+            })
             .collect();
-        assert_eq!(found, [(ShardId(1), format!("{}: {what}", damaged.path.display()))]);
+        assert_eq!(found, [(1, format!("{}: {what}", damaged.path.display()))]);
         assert!(database.snapshot(ShardId(1)).unwrap_err().is_damage());
         assert!(database.snapshot(ShardId(2)).is_ok());
         let mut out = Vec::new();

@@ -9,7 +9,7 @@ use icecore_disk::{Disk, RealDisk};
 use icecore_tsm::block::Flavor;
 use icecore_tsm::verify::{self, Options};
 use icecore_tsm::{
-    Access, Column, Delete, Deletes, FileName, Scope, Shard, ShardDir, TimeRange, TsmFile, TsmWriter, Values,
+    Column, Delete, Deletes, FileName, Scope, Shard, ShardDir, TimeRange, Trust, TsmFile, TsmWriter, Values,
     WriterOptions,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     file.delete(&RealDisk, &[Delete { scope: Scope::Series(b"ice,core=3"), range }], None)?;
 
     // What leaves has no tombstone: the deleted points are not in it.
-    let snapshot = Shard::open(&RealDisk, &paths, Access::ReadOnly)?.snapshot()?;
+    let snapshot = Shard::open_read_only(&RealDisk, &paths, Trust::Manifest)?.snapshot()?;
     let copies = dir.path().join("copy");
     fs::create_dir(&copies)?;
     for mut member in snapshot.members(Deletes::Apply) {

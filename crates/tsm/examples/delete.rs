@@ -4,7 +4,7 @@
 use icecore_disk::RealDisk;
 use icecore_tsm::block::Flavor;
 use icecore_tsm::{
-    Access, Column, Delete, FileName, Scope, Shard, ShardDir, TimeRange, TsmFile, TsmWriter, Values,
+    Column, Delete, FileName, Scope, Shard, ShardDir, TimeRange, Trust, TsmFile, TsmWriter, Values,
     WriterOptions,
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(file.has_deletes());
     assert!(file.delete(&RealDisk, &deletes, None)?.is_none(), "nothing is recorded twice");
 
-    let snapshot = Shard::open(&RealDisk, &paths, Access::ReadOnly)?.snapshot()?;
+    let snapshot = Shard::open_read_only(&RealDisk, &paths, Trust::Manifest)?.snapshot()?;
     let mut left = Vec::new();
     snapshot.keys(|key, _| {
         let mut times = Vec::new();

@@ -3,7 +3,7 @@
 
 use icecore_disk::RealDisk;
 use icecore_tsm::block::Flavor;
-use icecore_tsm::{Access, Column, FileName, Shard, ShardDir, TsmWriter, Values, WriterOptions};
+use icecore_tsm::{Column, FileName, Shard, ShardDir, Trust, TsmWriter, Values, WriterOptions};
 
 const KEY: &[u8] = b"ice,core=3#!~#depth";
 
@@ -25,7 +25,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Read-only: nothing in the directory changes, also where a log has to be replayed.
-    let shard = Shard::open(&RealDisk, &paths, Access::ReadOnly)?;
+    let shard = Shard::open_read_only(&RealDisk, &paths, Trust::Manifest)?;
     let snapshot = shard.snapshot()?; // pinned: what happens to the shard from now on does not show in it
     let mut points = Vec::new();
     snapshot.keys(|key, kind| {

@@ -5,11 +5,11 @@
 //!
 //! ```
 //! use icecore_disk::RealDisk;
-//! use icecore_tsm::{Access, Shard, ShardDir};
+//! use icecore_tsm::{Shard, ShardDir, Trust};
 //! # let dir = tempfile::tempdir()?;
 //! # let paths = ShardDir { data: dir.path().join("data"), wal: dir.path().join("wal") };
 //! # std::fs::create_dir(&paths.data)?;
-//! let shard = Shard::open(&RealDisk, &paths, Access::ReadOnly)?;
+//! let shard = Shard::open_read_only(&RealDisk, &paths, Trust::Directory)?;
 //! for damage in shard.damage() {
 //!     eprintln!("{damage}");
 //! }
@@ -24,16 +24,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod cache;
+mod engine;
 mod error;
 mod file;
 mod format;
 pub mod guide;
+mod hash;
 mod log;
 mod shard;
 mod snapshot;
+mod tickets;
 mod units;
 
+pub use budget::Budget;
+pub use engine::{Engine, EngineOptions, OpenShard};
 pub use error::{Error, ErrorKind, Result};
 pub use file::check::Digest;
 pub use file::expected::Expected;
@@ -42,13 +48,17 @@ pub use file::reader::{Tombstone, TsmFile};
 pub use file::tombstone::{Delete, Scope};
 pub use file::writer::{TsmWriter, WriterOptions};
 pub use file::{scan, verify};
+pub use format::batch::{Batch, Refused, Value};
 pub use format::column::{Bits, BlockType, Column, Strings, Values};
 pub use format::index::{Entry, Index, Key};
 pub use format::{block, fields, key, manifest, series, sums, tombstone, wal};
 pub use log::influx::TornTail;
-pub use shard::{Access, Recovery, Shard, ShardDir, adopt};
+pub use shard::{
+    Conflict, Recovery, Shard, ShardDir, Trust, Writing, Written, adopt, snapshot_together, write_together,
+};
 pub use snapshot::listing::ListedFile;
 pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot};
+pub use tickets::Tickets;
 pub use units::{Offset, Ticket, TimeRange};
 
 /// For the tests and benches of this repository alone; changes without notice.

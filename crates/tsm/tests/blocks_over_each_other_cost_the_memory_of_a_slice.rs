@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 
 use icecore_disk::{Disk, RealDisk};
 use icecore_tsm::verify::{self, Options};
-use icecore_tsm::{Access, Shard, ShardDir, Values, block};
+use icecore_tsm::{Shard, ShardDir, Trust, Values, block};
 
 const KEY: &[u8] = b"m#!~#f";
 const POINTS: usize = block::MAX_POINTS;
@@ -80,7 +80,7 @@ fn memory_to_read(blocks: u64) -> usize {
     assert!(report.is_sound(), "{report:?}");
     assert_eq!(report.counts.values, blocks * POINTS as u64);
 
-    let shard = Shard::open(&RealDisk, &paths, Access::ReadOnly).unwrap();
+    let shard = Shard::open_read_only(&RealDisk, &paths, Trust::Manifest).unwrap();
     let snapshot = shard.snapshot().unwrap();
     let mut next = 0;
     let ((), memory) = counted::peak(|| {

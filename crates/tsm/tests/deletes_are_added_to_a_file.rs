@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use failing::{Failing, Outage};
 use icecore_disk::Disk;
 use icecore_testkit::{MemDisk, tsm};
-use icecore_tsm::{BlockType, Delete, ErrorKind, FileName, Scope, Shard, ShardDir, TimeRange, TsmFile};
+use icecore_tsm::{
+    BlockType, Delete, ErrorKind, FileName, Scope, Shard, ShardDir, TimeRange, Trust, TsmFile,
+};
 
 const NAME: &str = "000000002-000000001.tsm";
 const TOMBSTONE: &str = "000000002-000000001.tombstone";
@@ -58,7 +60,7 @@ fn delete(scope: Scope<'_>, range: TimeRange) -> Delete<'_> {
 
 /// How many points a reader finds of each key, with the deletes applied.
 fn counts(disk: &MemDisk) -> Vec<usize> {
-    let shard = Shard::open(disk, &dir(), icecore_tsm::Access::ReadOnly).unwrap();
+    let shard = Shard::open_read_only(disk, &dir(), Trust::Manifest).unwrap();
     let snapshot = shard.snapshot().unwrap();
     let count = |key: &&str| {
         let mut count = 0;

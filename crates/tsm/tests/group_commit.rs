@@ -118,7 +118,9 @@ fn records_do_gather() {
             let writers: Vec<_> = (0..THREADS)
                 .map(|number| {
                     let committer = committer.clone();
-                    thread::spawn(move || committer.append(|group| group.len() < GROUP, |group| group.push(number)))
+                    thread::spawn(move || {
+                        committer.append(|group| group.len() < GROUP, |group| group.push(number))
+                    })
                 })
                 .collect();
             writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());

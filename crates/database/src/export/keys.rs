@@ -108,7 +108,7 @@ pub(super) fn pieces<'k, 'a>(keys: &'k [ShardKey<'a>]) -> impl Iterator<Item = &
 #[cfg(test)]
 mod tests {
     use icecore_testkit::{MemDisk, tsm};
-    use icecore_tsm::{Access, BlockType, Shard, ShardDir};
+    use icecore_tsm::{BlockType, Shard, ShardDir};
 
     use super::*;
 
@@ -123,7 +123,7 @@ mod tests {
             disk.put(name.as_ref(), tsm::file(columns, 1000));
         }
         let dir = ShardDir { data: DATA.into(), wal: "/log".into() };
-        Shard::open(&disk, &dir, Access::ReadOnly).unwrap().snapshot().unwrap()
+        Shard::open_read_only(&disk, &dir, icecore_tsm::Trust::Manifest).unwrap().snapshot().unwrap()
     }
 
     #[test]

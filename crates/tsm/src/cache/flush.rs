@@ -1,45 +1,76 @@
-//! A frozen cache written as TSM files, on disk or in memory.
+//! Points that are in no file yet, written as TSM files, on disk or in memory.
 
 use std::path::Path;
 
 use icecore_disk::{Disk, Stat};
 
-use super::Frozen;
+use super::Cache;
+use super::replayed::Sorted;
 use crate::error::{Error, Result};
+use crate::file::expected::Expected;
 use crate::file::name::FileName;
 use crate::file::reader::TsmFile;
 use crate::file::writer::{InMemory, Rolling, TsmWriter, WriterOptions};
 use crate::format::block::Flavor;
 use crate::format::column::Column;
+use crate::format::sums::Sums;
 
-/// Writes `cache`, which is not empty, to new files in `dir`, the first under `name`, and opens them.
+/// What is written: not empty, and not changing any more.
+pub(crate) trait Source {
+    /// Calls `each` with composite keys and their columns, in the order of a file.
+    ///
+    /// # Errors
+    /// What `each` returned; `Unfit` when a value cannot be stored.
+    fn columns(&self, each: &mut dyn FnMut(&[u8], &Column) -> Result<()>) -> Result<()>;
+}
+
+impl Source for Cache {
+    fn columns(&self, each: &mut dyn FnMut(&[u8], &Column) -> Result<()>) -> Result<()> {
+        Cache::columns(self, each)
+    }
+}
+
+impl Source for Sorted {
+    fn columns(&self, each: &mut dyn FnMut(&[u8], &Column) -> Result<()>) -> Result<()> {
+        Sorted::columns(self, each)
+    }
+}
+
+/// Writes `points` to new files in `dir`, the first under `name`, and opens them.
 ///
-/// On return the files are durable under their names. Each takes `modified_ns` as its time of modification. What an
+/// Returns each file with its sums. On return the files are durable under their names. Each takes `modified_ns` as its time of modification. What an
 /// error leaves behind: [`TsmWriter`].
 ///
 /// # Errors
 /// `Io` names the file.
 pub(crate) fn to_disk(
-    cache: &Frozen,
+    points: &dyn Source,
     disk: &dyn Disk,
     dir: &Path,
     name: FileName,
     modified_ns: i64,
-) -> Result<Vec<TsmFile>> {
+) -> Result<Vec<(TsmFile, Sums)>> {
     let options = WriterOptions { modified_ns: Some(modified_ns), ..WriterOptions::default() };
     let mut writer = TsmWriter::new(disk, dir, name, options);
-    fill(cache, dir, |key, column| writer.column(key, column, Flavor::Stream))?;
-    writer.finish()?.into_iter().map(|name| TsmFile::open(disk, &dir.join(name.to_string()), name)).collect()
+    fill(points, dir, |key, column| writer.column(key, column, Flavor::Stream))?;
+    let named = writer.finish_with_sums()?.into_iter();
+    named
+        .map(|(name, sums)| {
+            let expected = Expected { digest: sums.root(), tombstone: None, sums: sums.to_bytes().into() };
+            let file = TsmFile::open_expected(disk, &dir.join(name.to_string()), name, expected)?;
+            Ok((file, sums))
+        })
+        .collect()
 }
 
-/// Writes `cache`, which is not empty, into files that exist in memory alone, named as if they lay in `dir`.
+/// Writes `points` into files that exist in memory alone, named as if they lay in `dir`.
 ///
 /// # Errors
 /// `Unfit` when a value cannot be stored.
-pub(crate) fn to_memory(cache: &Frozen, dir: &Path, name: FileName, stat: Stat) -> Result<Vec<TsmFile>> {
+pub(crate) fn to_memory(points: &dyn Source, dir: &Path, name: FileName, stat: Stat) -> Result<Vec<TsmFile>> {
     let options = WriterOptions::default();
     let mut files = Rolling::new(InMemory::default(), name, &options);
-    fill(cache, dir, |key, column| files.column(key, column, options.block_points_max, Flavor::Stream))?;
+    fill(points, dir, |key, column| files.column(key, column, options.block_points_max, Flavor::Stream))?;
     files.close()?;
     let files = files.into_sink().into_files().into_iter();
     files
@@ -51,7 +82,6 @@ pub(crate) fn to_memory(cache: &Frozen, dir: &Path, name: FileName, stat: Stat) 
 }
 
 /// An error that is not about a file names the directory.
-fn fill(cache: &Frozen, dir: &Path, mut write: impl FnMut(&[u8], &Column) -> Result<()>) -> Result<()> {
-    let mut columns = cache.keys.iter();
-    columns.try_for_each(|(key, column)| write(key, column)).map_err(|error: Error| error.in_file(dir))
+fn fill(points: &dyn Source, dir: &Path, mut write: impl FnMut(&[u8], &Column) -> Result<()>) -> Result<()> {
+    points.columns(&mut write).map_err(|error: Error| error.in_file(dir))
 }

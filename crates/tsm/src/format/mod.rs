@@ -1,5 +1,6 @@
 //! Bytes to values and back: no I/O, no log, and nothing allocated but the result.
 
+pub(crate) mod batch;
 pub mod block;
 pub(crate) mod column;
 pub mod fields;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use icecore_disk::{Disk, Map, Stat};
 
-use crate::cache::Cache;
+use crate::cache::replayed::Replayed;
 use crate::error::{Error, Result};
 use crate::format::key;
 use crate::format::read::Cursor;
@@ -60,7 +60,7 @@ pub struct TornTail {
 ///
 /// # Errors
 /// `Corrupt` names segment and offset of the first entry that cannot be read; `cache` is then incomplete.
-pub(crate) fn replay(disk: &dyn Disk, dir: &Path, cache: &mut Cache) -> Result<Log> {
+pub(crate) fn replay(disk: &dyn Disk, dir: &Path, cache: &mut Replayed) -> Result<Log> {
     let segments = segments(disk, dir)?;
     let last = segments.iter().rposition(|segment| segment.stat.size > 0);
     let mut log = Log { segments, ..Log::default() };
@@ -103,7 +103,7 @@ pub(crate) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>> {
 }
 
 /// Returns how many entries were applied, and where a torn tail begins.
-fn replay_segment(bytes: &Map, may_be_torn: bool, cache: &mut Cache) -> Result<(u64, Option<Offset>)> {
+fn replay_segment(bytes: &Map, may_be_torn: bool, cache: &mut Replayed) -> Result<(u64, Option<Offset>)> {
     let mut entries = 0;
     let torn = walk_segment(bytes, may_be_torn, |at, entry| {
         entries += 1;
@@ -197,9 +197,9 @@ mod tests {
         for (name, bytes) in segments {
             RealDisk.create(&dir.path().join(name)).unwrap().append(bytes).unwrap();
         }
-        let mut cache = Cache::default();
+        let mut cache = Replayed::default();
         let result = replay(&RealDisk, dir.path(), &mut cache);
-        let frozen = cache.freeze();
+        let frozen = cache.sort();
         let times = frozen.column(b"m#!~#f").map_or(Vec::new(), |column| column.times.clone());
         (dir, result, times)
     }
@@ -212,10 +212,10 @@ mod tests {
         for (name, bytes) in &segments {
             RealDisk.create(&dir.path().join(name)).unwrap().append(bytes).unwrap();
         }
-        let mut cache = Cache::default();
+        let mut cache = Replayed::default();
         let log = replay(&RealDisk, dir.path(), &mut cache).unwrap();
         assert_eq!((log.entries, log.segments.len(), log.torn), (2, 3, None));
-        assert_eq!(cache.freeze().column(b"m#!~#f").unwrap().values, Values::Float(vec![2.0]));
+        assert_eq!(cache.sort().column(b"m#!~#f").unwrap().values, Values::Float(vec![2.0]));
     }
 
     #[test]

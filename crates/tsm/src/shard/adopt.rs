@@ -11,7 +11,7 @@
 //! listed and not there            damage                                 gone: influxd compacted or deleted it
 //! listed as replaced              remove                                 adopt
 //! in no list                      set aside, and reported                adopt
-//! there without any manifest      damage: the manifest is missing        adopt
+//! there without any manifest      adopt, unless sums lie there: damage   adopt
 //!
 //! its tombstone is …
 //! listed, of that length          by the listed digest, unless newer     the same, if its time is the listed one, too
@@ -21,9 +21,9 @@
 //! without its file                removed if replaced, else set aside    set aside
 //! ```
 //!
-//! Adopted files are checked as a whole before they are listed, and get new sums. In a directory that only we wrote a
-//! manifest is there before the first file is, so one that is missing was lost. Sums without a file that is opened can
-//! always be made again, and are removed.
+//! Adopted files are checked as a whole before they are listed, and get new sums. A shard has no manifest before its first
+//! flush, and its files get their sums with it: where sums lie without a manifest, that was lost. Sums without a file that
+//! is opened can always be made again, and are removed.
 
 #[cfg(test)]
 mod tests;
@@ -129,11 +129,6 @@ impl Listing {
         }
         listing
     }
-
-    /// Whether there is neither a TSM file nor a tombstone.
-    fn is_empty(&self) -> bool {
-        self.tsm.is_empty() && self.tombstones.is_empty() && self.odd.is_empty()
-    }
 }
 
 impl Plan {
@@ -142,9 +137,11 @@ impl Plan {
         let none = Manifest::default();
         let mut planning =
             Planning { manifest: manifest.unwrap_or(&none), listing, trust, plan: Self::default() };
-        if manifest.is_none() && trust == Trust::Manifest && !listing.is_empty() {
-            // What there is can be looked at, but nobody knows whether it is all.
-            planning.fault(manifest::NAME.to_owned(), "the manifest is missing", Offset::START);
+        if manifest.is_none() && trust == Trust::Manifest {
+            if !listing.sums.is_empty() {
+                // What there is can be looked at, but nobody knows whether it is all.
+                planning.fault(manifest::NAME.to_owned(), "the manifest is missing", Offset::START);
+            }
             planning.trust = Trust::Directory;
         }
         planning.tsm_files();

@@ -51,7 +51,7 @@ struct Runs {
     kind: BlockType,
 }
 
-/// Calls `each` with the points of `composite`, by time, in columns that are sorted, without repetition and not
+/// Calls `each` with the points of `composite` in a range, by time, in columns that are sorted, without repetition and not
 /// empty.
 ///
 /// # Errors
@@ -59,15 +59,17 @@ struct Runs {
 pub(crate) fn read_key(
     set: &FileSet,
     composite: &[u8],
+    range: TimeRange,
     mut each: impl FnMut(&Column) -> Result<()>,
 ) -> Result<()> {
-    let (kind, sources) = sources(set, composite)?;
+    let (kind, sources) = sources(set, composite, range)?;
     let runs = Runs { stack: Vec::new(), spare: Vec::new(), kind };
     let mut buffers = Buffers { block: Column::new(kind), runs, out: Column::new(kind) };
     for cluster in clusters(&sources) {
         let slices = Slices::of(cluster, SLICE_POINTS)?;
         for slice in slices {
             read_cluster(cluster, slice?, &mut buffers)?;
+            cut_to(&mut buffers.out, range);
             if !buffers.out.is_empty() {
                 each(&buffers.out)?;
             }
@@ -90,8 +92,19 @@ pub(crate) fn live_type<'a>(set: &'a FileSet, composite: &[u8]) -> Result<Option
     Ok(None)
 }
 
-/// All blocks of the key that are not deleted as a whole, by first time, then age.
-fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Source<'a>>)> {
+/// Removes the points outside a range from a sorted column.
+fn cut_to(column: &mut Column, range: TimeRange) {
+    let start = column.times.partition_point(|time| *time < range.min());
+    let end = column.times.partition_point(|time| *time <= range.max());
+    if (start, end) != (0, column.len()) {
+        let mut kept = Column::new(column.kind());
+        kept.extend_from(column, start..end.max(start));
+        *column = kept;
+    }
+}
+
+/// All blocks of the key that have times in a range and are not deleted as a whole, by first time, then age.
+fn sources<'a>(set: &'a FileSet, composite: &[u8], range: TimeRange) -> Result<(BlockType, Vec<Source<'a>>)> {
     let mut sources = Vec::new();
     let mut kind = None;
     for (age, file) in set.files().iter().map(Arc::as_ref).enumerate() {
@@ -106,7 +119,8 @@ fn sources<'a>(set: &'a FileSet, composite: &[u8]) -> Result<(BlockType, Vec<Sou
                 Error::corrupt("a key has another type than in an older file", at).in_file(file.path())
             );
         }
-        sources.extend(live.map(|entry| Source { file, key, entry, age }));
+        let within = live.filter(|entry| entry.range.overlaps(range));
+        sources.extend(within.map(|entry| Source { file, key, entry, age }));
     }
     sources.sort_by_key(|source| (source.entry.range.min(), source.age));
     Ok((kind.unwrap_or(BlockType::Float), sources))

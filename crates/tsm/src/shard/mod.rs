@@ -1,20 +1,26 @@
 //! A shard: the TSM files of one slice of time, and the log beside them.
 //!
-//! A shard publishes its files as one immutable [`FileSet`]; whoever holds it reads from it without a lock. Damage is
-//! collected, not thrown: a damaged shard opens, names everything that is wrong with it, and gives no snapshot.
+//! A shard publishes what it has as one immutable [`View`]: files and caches; whoever holds it reads from it without a
+//! lock. Damage is collected, not thrown: a damaged shard opens, names everything that is wrong with it, and gives no
+//! snapshot and takes no writes.
 
 pub mod adopt;
 pub(crate) mod cursor;
 pub(crate) mod damage;
 mod fields;
 pub(crate) mod file_set;
+mod flush;
 mod manifest;
 mod open;
+mod overlay;
 #[cfg(test)]
 mod regressions;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod types;
+mod view;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,12 +28,21 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use icecore_disk::Disk;
 
+use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::file::name::FileName;
+use crate::format::column::{BlockType, Column};
 use crate::log::influx::TornTail;
-use crate::snapshot::Snapshot;
+use crate::tickets::Tickets;
+use crate::units::TimeRange;
 use damage::Damage;
-use file_set::FileSet;
+use view::View;
+use write::Writer;
+
+pub use adopt::Trust;
+pub use flush::snapshot_together;
+pub use types::Conflict;
+pub use write::{Written, write_together};
 
 /// Where the files of a shard lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,65 +53,91 @@ pub struct ShardDir {
     pub wal: PathBuf,
 }
 
-/// Whether opening may change the directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing is written: what only the log has becomes a file in memory.
-    ReadOnly,
-    /// The log is taken over: its points become a TSM file, then its segments are removed.
-    ReadWrite {
-        /// The time of the files written, ns since 1970; raised where it is not later than all files of the shard.
-        now_ns: i64,
-    },
+/// What shards that are written share.
+#[derive(Clone, Debug)]
+pub struct Writing {
+    /// The time now, ns since 1970. Files take it as their time of modification, raised where it is not later than all
+    /// files of the shard.
+    pub now: fn() -> i64,
+    /// Common to all shards that are written or cut together.
+    pub tickets: Arc<Tickets>,
+    /// Bounds the points that are in no file yet.
+    pub budget: Arc<Budget>,
+    /// What is believed where the manifest and the directory differ.
+    pub trust: Trust,
+}
+
+impl Writing {
+    /// Trust in the manifest, tickets of its own, and 256 MiB of points that a write waits for, for ten seconds at most.
+    pub fn new(now: fn() -> i64) -> Self {
+        const SIZE_MAX: u64 = 256 << 20;
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+        let budget = Arc::new(Budget::new(SIZE_MAX, PATIENCE));
+        Self { now, tickets: Arc::default(), budget, trust: Trust::Manifest }
+    }
 }
 
 /// An open shard.
 #[derive(Debug)]
 pub struct Shard {
-    files: ArcSwap<FileSet>,
+    view: ArcSwap<View>,
     damage: Arc<Damage>,
     recovery: Recovery,
+    /// `None` in one that is open to be read only, or damaged.
+    writer: Option<Writer>,
 }
 
 /// What opening a shard did with its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// Log entries replayed.
+    /// Entries of influxd's log and records of ours that were replayed.
     pub entries: u64,
     /// The unfinished write at the end of the log that was left out.
     pub torn: Option<TornTail>,
     /// The files that the log's points went into.
     pub flushed: Vec<FileName>,
+    /// Files that no manifest knew, under the names that they were given. Their points do not count.
+    pub set_aside: Vec<PathBuf>,
 }
 
 impl Shard {
-    /// Opens a shard and replays its log. O(files + log) where there is no log and no tombstone: indexes are checked at
-    /// their first use, or by [`check_indexes`](Self::check_indexes).
+    /// Opens a shard to read it and replays its logs in memory: what only a log has becomes a file there. Nothing is
+    /// written. O(files + logs) where there is no log and no tombstone: indexes are checked at their first use, or by
+    /// [`check_indexes`](Self::check_indexes).
     ///
     /// Mapped files must not be truncated by another process while the shard is open: that raises SIGBUS. Checks and
     /// compressed streams read with `pread`, where a bad sector is an error.
     ///
+    /// # Errors
+    /// `Io` when the system refuses a call. Damage is not an error here: see [`Shard::damage`].
+    pub fn open_read_only(disk: &dyn Disk, dir: &ShardDir, trust: Trust) -> Result<Self> {
+        open::read_only(disk, dir, trust)
+    }
+
+    /// Opens a shard to write it; nobody else may have it open to write. Points of our own log stay in it until a flush;
+    /// influxd's log is taken over: its points become a TSM file. Cost and maps as
+    /// [`open_read_only`](Self::open_read_only).
+    ///
     /// # Durability
-    /// With [`Access::ReadWrite`] the points of the log are in synced files under their names, and the directory is
-    /// synced, before the first segment is removed. A damaged shard is left exactly as it is.
+    /// The points of influxd's log are in synced files under their names, and the directory is synced, before the first
+    /// segment is removed. A damaged shard is left exactly as it is.
     ///
     /// # Errors
     /// `Io` when the system refuses a call. Damage is not an error here: see [`Shard::damage`].
-    pub fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Self> {
-        open::open(disk, dir, access)
+    pub fn open(disk: &Arc<dyn Disk>, dir: &ShardDir, writing: &Writing) -> Result<Self> {
+        open::to_write(disk, dir, writing)
     }
 
     /// A shard that could not be opened: it holds nothing, names `error`, and gives no snapshot.
     pub fn unusable(error: Error) -> Self {
-        let damage = Damage::of(error);
-        let files = ArcSwap::from_pointee(FileSet::default());
-        Self { files, damage: Arc::new(damage), recovery: Recovery::default() }
+        let damage = Arc::new(Damage::of(error));
+        Self { view: ArcSwap::default(), damage, recovery: Recovery::default(), writer: None }
     }
 
     /// Checks the index of every file that was not used before; [`damage`](Self::damage) then has what was found.
     /// O(keys + blocks).
     pub fn check_indexes(&self) {
-        self.damage.note_all(self.files.load().damaged_indexes());
+        self.damage.note_all(self.view.load().files.damaged_indexes());
     }
 
     /// Everything found to be damaged so far, when the shard was opened and by snapshots since.
@@ -109,12 +150,43 @@ impl Shard {
         &self.recovery
     }
 
-    /// The files as they are now, pinned. O(1): nothing is copied and no lock is kept.
+    /// Calls `each` with the points of a composite key in a range, by time: merged from files and caches, one per time,
+    /// deletes applied. Columns are sorted, within the range, and not empty. Every write that was acknowledged before is
+    /// among them.
     ///
     /// # Errors
-    /// The first damage known, if there is one: a snapshot is whole or it is not given.
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        self.damage.first().map_or(Ok(()), Err)?;
-        Ok(Snapshot::new(self.files.load_full(), Arc::clone(&self.damage)))
+    /// `Corrupt` names the file and the block; the shard remembers it. What `each` returns.
+    pub fn read(
+        &self,
+        composite: &[u8],
+        range: TimeRange,
+        mut each: impl FnMut(&Column) -> Result<()>,
+    ) -> Result<()> {
+        let read = self.view.load_full().read(composite, range, &mut each);
+        read.map_err(|error| self.damage.note(error))
+    }
+
+    /// Calls `each` with every composite key and its type, ascending, each once. A key whose points are all deleted may be
+    /// among them.
+    ///
+    /// # Errors
+    /// `Corrupt` when an index is damaged; the shard remembers it, and `each` has seen nothing. What `each` returns.
+    pub fn keys(&self, each: impl FnMut(&[u8], BlockType) -> Result<()>) -> Result<()> {
+        self.view.load_full().keys(&self.damage, each)
+    }
+
+    /// Whether it is open to be written and not damaged.
+    pub fn is_writable(&self) -> bool {
+        self.writer.is_some() && self.damage.first().is_none()
+    }
+
+    /// The number of its files.
+    pub fn files_len(&self) -> usize {
+        self.view.load().files.files().len()
+    }
+
+    /// Bytes of points that are in no file yet.
+    pub fn cached_size(&self) -> u64 {
+        self.view.load().caches.iter().map(|cache| cache.size()).sum()
     }
 }

@@ -6,51 +6,208 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use icecore_disk::{Disk, Stat};
 
+use super::adopt::{self, FoundTombstone, Listing, Plan, Trust};
 use super::cursor;
 use super::damage::Damage;
 use super::file_set::FileSet;
-use super::{Access, Recovery, Shard, ShardDir};
-use crate::cache::{Cache, Frozen, flush};
+use super::flush::Commits;
+use super::view::View;
+use super::write::Writer;
+use super::{Recovery, Shard, ShardDir, Writing};
+use crate::cache::replayed::{Replayed, Sorted};
+use crate::cache::{Cache, flush};
 use crate::error::{Error, Result};
+use crate::file::expected::Expected;
 use crate::file::name::{FileName, Generation, Sequence};
 use crate::file::reader::TsmFile;
-use crate::log::influx::{self, Log};
-use crate::units::Offset;
+use crate::format::batch::Batch;
+use crate::format::manifest::Manifest;
+use crate::format::sums::Sums;
+use crate::log::{influx, own};
+use crate::units::{Offset, Ticket};
 
-pub(super) fn open(disk: &dyn Disk, dir: &ShardDir, access: Access) -> Result<Shard> {
+pub(super) fn read_only(disk: &dyn Disk, dir: &ShardDir, trust: Trust) -> Result<Shard> {
     let damage = Damage::default();
-    let files = open_files(disk, &dir.data, &damage)?;
-    let mut cache = Cache::default();
-    let log = match influx::replay(disk, &dir.wal, &mut cache) {
-        Ok(log) => Some(log),
+    let mut found = Found::read(disk, dir, trust, &damage)?;
+    found.check(&damage, false);
+    let mut recovery = Recovery::default();
+    if damage.first().is_none() {
+        found.add_logs(disk, dir, &mut recovery)?;
+    }
+    Ok(shard(View::of_files(found.set), damage, recovery, None))
+}
+
+pub(super) fn to_write(disk: &Arc<dyn Disk>, dir: &ShardDir, writing: &Writing) -> Result<Shard> {
+    let damage = Damage::default();
+    let mut found = Found::read(&**disk, dir, writing.trust, &damage)?;
+    found.check(&damage, has_leftovers(&**disk, &dir.data)?);
+    let mut recovery = Recovery::default();
+    if damage.first().is_some() {
+        return Ok(shard(View::of_files(found.set), damage, recovery, None));
+    }
+    let writer = found.take_over(disk, dir, writing, &mut recovery)?;
+    let view = View { files: found.set, caches: vec![found.cache] };
+    Ok(shard(view, damage, recovery, Some(writer)))
+}
+
+fn shard(view: View, damage: Damage, recovery: Recovery, writer: Option<Writer>) -> Shard {
+    Shard { view: ArcSwap::from_pointee(view), damage: Arc::new(damage), recovery, writer }
+}
+
+/// What lies in the directory of a shard.
+struct Found {
+    set: Arc<FileSet>,
+    manifest: Option<Manifest>,
+    /// What is to be done with the files.
+    plan: Plan,
+    /// influxd's log and its points; `None` if it is damaged.
+    influx: Option<(influx::Log, Sorted)>,
+    /// Our log; `None` if it is damaged.
+    own: Option<own::Replayed>,
+    /// The points of our log.
+    cache: Arc<Cache>,
+}
+
+impl Found {
+    /// Reads everything and changes nothing. Damage is noted.
+    fn read(disk: &dyn Disk, dir: &ShardDir, trust: Trust, damage: &Damage) -> Result<Self> {
+        let manifest = keep(damage, Manifest::read(disk, &dir.data))?.flatten();
+        let plan = Plan::new(manifest.as_ref(), &listing(disk, &dir.data)?, trust);
+        damage.note_all(plan.errors(&dir.data));
+        let set = Arc::new(FileSet::new(open_files(disk, &dir.data, &plan, damage)?));
+        let mut points = Replayed::default();
+        let influx = keep(damage, influx::replay(disk, &dir.wal, &mut points))?;
+        let flushed = manifest.as_ref().map_or(Ticket::default(), |manifest| Ticket::new(manifest.flushed));
+        let cache = Arc::new(Cache::default());
+        let own = keep(damage, replay(disk, &dir.wal, flushed, &cache))?;
+        if let (Some(log), false) = (&influx, cache.is_empty())
+            && let Some(segment) = log.segments.iter().find(|segment| segment.stat.size > 0)
+        {
+            let what = "a log of influxd beside one of ours: nobody knows which came first";
+            damage.note(Error::corrupt(what, Offset::START).in_file(&segment.path));
+        }
+        Ok(Self { set, manifest, plan, influx: influx.map(|log| (log, points.sort())), own, cache })
+    }
+
+    /// Where there is something to change, all of it is looked at first: a damaged shard stays as it is.
+    fn check(&self, damage: &Damage, has_leftovers: bool) {
+        let has_log = self.influx.as_ref().is_some_and(|(log, _)| !log.segments.is_empty());
+        if has_log || has_leftovers {
+            damage.note_all(self.set.damaged_indexes());
+        }
+        if let Some((_, points)) = &self.influx {
+            damage.note_all(type_conflicts(&self.set, points));
+        }
+    }
+
+    /// Adds the points of both logs to the files, in memory.
+    fn add_logs(&mut self, disk: &dyn Disk, dir: &ShardDir, recovery: &mut Recovery) -> Result<()> {
+        let (Some((log, points)), Some(own)) = (&self.influx, &self.own) else { return Ok(()) };
+        *recovery = Recovery::of(log, own);
+        let newest = log.segments.iter().filter(|segment| segment.stat.size > 0).map(|segment| segment.stat);
+        let stats = own.segments.iter().map(|segment| disk.stat(&segment.path));
+        let own = stats.collect::<std::io::Result<Vec<_>>>().map_err(|error| Error::io(error, &dir.wal))?;
+        // In memory the points count as written when the log last was; so `since` sees them.
+        let newest = newest.chain(own).max_by_key(|stat| stat.modified_ns).unwrap_or(NOBODY);
+        let source: &dyn flush::Source = match (points.is_empty(), self.cache.is_empty()) {
+            (true, true) => return Ok(()),
+            (_, false) => &*self.cache,
+            (false, true) => points,
+        };
+        let stat = Stat { modified_ns: later_than_all(&self.set, newest.modified_ns), ..newest };
+        let files = flush::to_memory(source, &dir.data, next_name(disk, &dir.data, &self.set)?, stat)?;
+        self.add(files, recovery);
+        Ok(())
+    }
+
+    fn add(&mut self, files: Vec<TsmFile>, recovery: &mut Recovery) {
+        recovery.flushed.extend(files.iter().map(TsmFile::name));
+        let all = self.set.files().iter().cloned().chain(files.into_iter().map(Arc::new));
+        self.set = Arc::new(FileSet::new(all.collect()));
+    }
+
+    /// The manifest without what it says of files that are others now, or gone.
+    fn known(&mut self) -> Option<Manifest> {
+        let mut manifest = self.manifest.take()?;
+        let is_as_listed = |name: &FileName| {
+            let mut open = self.plan.open.iter().filter(|found| found.listed.is_some());
+            open.any(|found| found.name == *name && found.tombstone != FoundTombstone::Unlisted)
+        };
+        manifest.live.retain(|name, _| is_as_listed(name));
+        Some(manifest)
+    }
+
+    /// Turns influxd's log into files, and makes the shard one that is written.
+    fn take_over(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        dir: &ShardDir,
+        writing: &Writing,
+        recovery: &mut Recovery,
+    ) -> Result<Writer> {
+        let (Some((log, points)), Some(own)) = (self.influx.take(), self.own.take()) else {
+            return Err(Error::unfit("a damaged log"));
+        };
+        *recovery = Recovery::of(&log, &own);
+        remove_leftovers(&**disk, &dir.data)?;
+        recovery.set_aside = tidy(&**disk, &dir.data, &self.plan)?;
+        let generation = last_generation(&**disk, &dir.data, &self.set)?;
+        let mut commits = Commits::new(self.known(), generation);
+        if !points.is_empty() {
+            let name = next_name(&**disk, &dir.data, &self.set)?;
+            let modified_ns = later_than_all(&self.set, (writing.now)());
+            let files = match commits.manifest {
+                Some(_) => commits.write_as(&points, &**disk, &dir.data, name, modified_ns)?,
+                None => flush::to_disk(&points, &**disk, &dir.data, name, modified_ns)?
+                    .into_iter()
+                    .map(|(file, _)| file)
+                    .collect(),
+            };
+            self.add(files, recovery);
+            commits.generation = Some(name.generation);
+        }
+        // A shard that influxd made gets its manifest with the first flush: it means to read all of its files.
+        if commits.manifest.is_some() && (self.plan.is_news() || !points.is_empty()) {
+            commits.commit(&**disk, &dir.data, &self.set, None)?;
+        }
+        remove_log(&**disk, &dir.wal, &log)?;
+        writing.tickets.raise_above(own.max_ticket.unwrap_or_default());
+        writing.tickets.raise_above(Ticket::new(commits.flushed()));
+        writing.budget.take_anyway(self.cache.size());
+        let log = own::Log::open(Arc::clone(disk), &dir.wal, own, own::LogOptions::default())?;
+        log.release(Ticket::new(commits.flushed()))?; // a crash may have left it behind its flush
+        Ok(Writer::new(Arc::clone(disk), dir.clone(), writing, log, commits))
+    }
+}
+
+/// The owner of a file that has none.
+const NOBODY: Stat = Stat { size: 0, modified_ns: 0, mode: 0o600, uid: 0, gid: 0 };
+
+impl Recovery {
+    fn of(log: &influx::Log, own: &own::Replayed) -> Self {
+        let torn = log.torn.clone().or_else(|| own.torn.clone());
+        Self { entries: log.entries + own.records, torn, ..Self::default() }
+    }
+}
+
+/// Replays our log into `cache`, without what is in files.
+fn replay(disk: &dyn Disk, dir: &Path, flushed: Ticket, cache: &Cache) -> Result<own::Replayed> {
+    own::replay(disk, dir, |ticket, body| match ticket < flushed {
+        true => Ok(()),
+        false => cache.apply(ticket, &Batch::parse(&body, Offset::START)?),
+    })
+}
+
+/// `None` for damage, which is noted.
+fn keep<T>(damage: &Damage, outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
         Err(error) if error.is_damage() => {
             damage.note(error);
-            None
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
-    let mut recovery = Recovery::default();
-    let set = FileSet::new(files);
-    let cache = cache.freeze();
-    let has_log = log.as_ref().is_some_and(|log| !log.segments.is_empty());
-    if has_log || access != Access::ReadOnly && has_leftovers(disk, &dir.data)? {
-        // There is something to change, and a damaged shard stays as it is.
-        damage.note_all(set.damaged_indexes());
+        Err(error) => Err(error),
     }
-    if log.is_some() {
-        damage.note_all(type_conflicts(&set, &cache));
-    }
-    let mut files = set.files().to_vec();
-    if let (Some(log), None) = (log, damage.first()) {
-        let flushed = recover(disk, dir, access, &set, &cache, &log)?;
-        recovery = Recovery {
-            entries: log.entries,
-            torn: log.torn,
-            flushed: flushed.iter().map(TsmFile::name).collect(),
-        };
-        files.extend(flushed.into_iter().map(Arc::new));
-    }
-    Ok(Shard { files: ArcSwap::from_pointee(FileSet::new(files)), damage: Arc::new(damage), recovery })
 }
 
 fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<icecore_disk::DirEntry>> {
@@ -83,29 +240,67 @@ fn remove_all(disk: &dyn Disk, entry: &icecore_disk::DirEntry) -> Result<()> {
     removed.map_err(|error| Error::io(error, &entry.path))
 }
 
-fn open_files(disk: &dyn Disk, dir: &Path, damage: &Damage) -> Result<Vec<Arc<TsmFile>>> {
+/// The files in the data directory of a shard, for the plan.
+fn listing(disk: &dyn Disk, dir: &Path) -> Result<Listing> {
     let mut files = Vec::new();
-    for entry in list(disk, dir)? {
-        let Some(text) = entry.name().filter(|name| name.ends_with(".tsm") && !entry.is_dir) else {
-            continue;
-        };
-        let opened = match FileName::parse(text) {
-            Some(name) => TsmFile::open(disk, &entry.path, name),
-            None => Err(Error::corrupt("the name of a TSM file is not two numbers", Offset::START)
-                .in_file(&entry.path)),
-        };
-        match opened {
-            Ok(file) => files.push(Arc::new(file)),
-            Err(error) if error.is_damage() => drop(damage.note(error)),
-            Err(error) => return Err(error),
+    for entry in list(disk, dir)?.iter().filter(|entry| !entry.is_dir) {
+        let Some(name) = entry.name() else { continue };
+        if [".tsm", ".tombstone", ".tsmsum"].iter().any(|end| name.ends_with(end)) {
+            let stat = disk.stat(&entry.path).map_err(|error| Error::io(error, &entry.path))?;
+            files.push((name.to_owned(), stat));
         }
     }
-    Ok(files)
+    Ok(Listing::of(files.iter().map(|(name, stat)| (name.as_str(), *stat))))
+}
+
+fn open_files(disk: &dyn Disk, dir: &Path, plan: &Plan, damage: &Damage) -> Result<Vec<Arc<TsmFile>>> {
+    let opened = plan.open.iter().map(|found| keep(damage, open_file(disk, dir, found)));
+    opened.filter_map(|file| file.transpose().map(|file| file.map(Arc::new))).collect()
+}
+
+fn open_file(disk: &dyn Disk, dir: &Path, found: &adopt::Found) -> Result<TsmFile> {
+    let name = found.name;
+    let path = dir.join(name.to_string());
+    let Some(digest) = found.listed else { return TsmFile::open(disk, &path, name) };
+    let sums = dir.join(name.sums());
+    let sums = match found.has_sums {
+        true => disk.map(&sums).map_err(|error| Error::io(error, &sums))?,
+        false => {
+            // Lost ones are made again in memory; they have to end in the listed digest.
+            let file = disk.open(&path).map_err(|error| Error::io(error, &path))?;
+            Sums::of_file(&*file).map_err(|error| error.in_file(&path))?.to_bytes().into()
+        }
+    };
+    let tombstone = match found.tombstone {
+        FoundTombstone::Listed(digest) => Some(digest),
+        FoundTombstone::None | FoundTombstone::Unlisted => None,
+    };
+    TsmFile::open_expected(disk, &path, name, Expected { digest, tombstone, sums })
+}
+
+/// Removes what the plan says may go, and sets aside what nobody knows; returns the new names of these.
+fn tidy(disk: &dyn Disk, dir: &Path, plan: &Plan) -> Result<Vec<PathBuf>> {
+    for name in &plan.remove {
+        let path = dir.join(name);
+        disk.remove(&path).map_err(|error| Error::io(error, &path))?;
+    }
+    let mut aside = Vec::new();
+    for name in &plan.set_aside {
+        let path = dir.join(name);
+        let mut names = adopt::aside(name).map(|name| dir.join(name));
+        let free = first_free(disk, &mut names).map_err(|error| Error::io(error, &path))?;
+        disk.rename(&path, &free).map_err(|error| Error::io(error, &path))?;
+        aside.push(free);
+    }
+    if !(plan.remove.is_empty() && aside.is_empty()) {
+        disk.sync_dir(dir).map_err(|error| Error::io(error, dir))?;
+    }
+    Ok(aside)
 }
 
 /// Keys that the log gives another type than the files have: flushed, they would be damage without the log to tell.
-fn type_conflicts(set: &FileSet, cache: &Frozen) -> impl Iterator<Item = Error> {
-    cache.types().filter_map(|(composite, kind)| match cursor::live_type(set, composite) {
+fn type_conflicts(set: &FileSet, points: &Sorted) -> impl Iterator<Item = Error> {
+    points.types().filter_map(|(composite, kind)| match cursor::live_type(set, composite) {
         Ok(Some((file, key))) if key.kind != kind => {
             let at = key.entry(0).map_or(Offset::START, |entry| entry.offset);
             let what = "the log gives a key another type than this block has";
@@ -116,64 +311,29 @@ fn type_conflicts(set: &FileSet, cache: &Frozen) -> impl Iterator<Item = Error> 
     })
 }
 
-/// Turns the content of the log into files, and in a directory that may be written removes the log after that.
-fn recover(
-    disk: &dyn Disk,
-    dir: &ShardDir,
-    access: Access,
-    set: &FileSet,
-    cache: &Frozen,
-    log: &Log,
-) -> Result<Vec<TsmFile>> {
-    let name = || next_name(disk, &dir.data, set);
-    match access {
-        Access::ReadOnly if cache.is_empty() => Ok(Vec::new()),
-        Access::ReadOnly => {
-            // In memory the points count as written when the log last was; so `since` sees them.
-            let newest =
-                log.segments.iter().filter(|segment| segment.stat.size > 0).map(|segment| segment.stat);
-            let stat = newest.max_by_key(|stat| stat.modified_ns).unwrap_or(Stat {
-                size: 0,
-                modified_ns: 0,
-                mode: 0o600,
-                uid: 0,
-                gid: 0,
-            });
-            let modified_ns = later_than_all(set, stat.modified_ns);
-            flush::to_memory(cache, &dir.data, name()?, Stat { modified_ns, ..stat })
-        }
-        Access::ReadWrite { now_ns } => {
-            remove_leftovers(disk, &dir.data)?;
-            let files = match cache.is_empty() {
-                true => Vec::new(),
-                false => flush::to_disk(cache, disk, &dir.data, name()?, later_than_all(set, now_ns))?,
-            };
-            remove_log(disk, &dir.wal, log)?;
-            Ok(files)
-        }
-    }
-}
-
 /// A flush takes a new generation.
-///
-/// A tombstone that has lost its file must not become that of the new one.
 fn next_name(disk: &dyn Disk, dir: &Path, set: &FileSet) -> Result<FileName> {
-    let orphans = list(disk, dir)?
-        .into_iter()
-        .filter_map(|entry| FileName::parse(&format!("{}.tsm", entry.name()?.strip_suffix(".tombstone")?)));
-    let newest = orphans.chain(set.newest()).max();
-    let generation = newest.map_or(Some(Generation::FIRST), |newest| newest.generation.next());
+    let newest = last_generation(disk, dir, set)?;
+    let generation = newest.map_or(Some(Generation::FIRST), Generation::next);
     let generation = generation.ok_or_else(|| Error::unfit("the file numbers of a shard are used up"))?;
     Ok(FileName { generation, sequence: Sequence::FIRST })
 }
 
+/// The newest generation of files and tombstones: one that has lost its file must not become that of a new one.
+fn last_generation(disk: &dyn Disk, dir: &Path, set: &FileSet) -> Result<Option<Generation>> {
+    let orphans = list(disk, dir)?
+        .into_iter()
+        .filter_map(|entry| FileName::parse(&format!("{}.tsm", entry.name()?.strip_suffix(".tombstone")?)));
+    Ok(orphans.chain(set.newest()).max().map(|newest| newest.generation))
+}
+
 /// Files get a time later than any in the shard, so that `since` never misses one (design D6).
-fn later_than_all(set: &FileSet, now_ns: i64) -> i64 {
+pub(super) fn later_than_all(set: &FileSet, now_ns: i64) -> i64 {
     set.modified_ns().map_or(now_ns, |latest| now_ns.max(latest.saturating_add(1)))
 }
 
 /// Removes the segments, oldest first; one with a torn tail keeps its bytes under a name that no log has.
-fn remove_log(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<()> {
+fn remove_log(disk: &dyn Disk, dir: &Path, log: &influx::Log) -> Result<()> {
     for segment in &log.segments {
         let path = &segment.path;
         let is_torn = log.torn.as_ref().is_some_and(|torn| torn.path == *path);
@@ -190,9 +350,14 @@ fn remove_log(disk: &dyn Disk, dir: &Path, log: &Log) -> Result<()> {
 
 /// A name for the bytes of a torn segment that no file has yet: influxd begins to count its segments anew.
 fn free_name(disk: &dyn Disk, path: &Path) -> std::io::Result<PathBuf> {
-    let mut names = std::iter::once("wal.torn".to_owned()).chain((2..).map(|n| format!("wal.torn.{n}")));
+    let names = std::iter::once("wal.torn".to_owned()).chain((2u64..).map(|n| format!("wal.torn.{n}")));
+    first_free(disk, &mut names.map(|name| path.with_extension(name)))
+}
+
+/// The first of many names that no file has.
+fn first_free(disk: &dyn Disk, names: &mut dyn Iterator<Item = PathBuf>) -> std::io::Result<PathBuf> {
     loop {
-        let name = path.with_extension(names.next().unwrap_or_default());
+        let name = names.next().unwrap_or_default();
         match disk.stat(&name) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(name),

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use icecore_disk::{Append, DirEntry, Disk, Lock, LockMode, Map, ReadAt, RealDisk, Stat, WriteAt};
 
-use super::tests::{Change, NOW_NS, column, entry, frame, put, tombstone};
+use super::tests::{Change, column, entry, frame, now, put, real, tombstone};
 use super::*;
-use crate::cache::{Cache, flush};
+use crate::cache::flush;
+use crate::cache::replayed::Replayed;
 use crate::format::column::BlockType;
 use crate::format::wal::Entry;
 use crate::{Deletes, Offset};
@@ -16,7 +17,13 @@ use crate::{Deletes, Offset};
 /// Index of the key that the tests use, a float one, and its bytes.
 const KEY: usize = 1;
 const COMPOSITE: &[u8] = b"m,h=a#!~#f";
-const READ_WRITE: Access = Access::ReadWrite { now_ns: NOW_NS };
+
+/// What a shard is opened for.
+#[derive(Clone, Copy, Debug)]
+enum Access {
+    ReadOnly,
+    ReadWrite,
+}
 
 struct Place {
     _root: tempfile::TempDir,
@@ -36,10 +43,9 @@ fn write(times: &[i64]) -> Change {
 }
 
 fn put_file(place: &Place, name: &str, entry: Entry) {
-    let mut cache = Cache::default();
+    let mut cache = Replayed::default();
     cache.apply(entry).unwrap();
-    flush::to_disk(&cache.freeze(), &RealDisk, &place.dir.data, FileName::parse(name).unwrap(), 1_000)
-        .unwrap();
+    flush::to_disk(&cache.sort(), &RealDisk, &place.dir.data, FileName::parse(name).unwrap(), 1_000).unwrap();
 }
 
 fn times(shard: &Shard) -> Vec<i64> {
@@ -56,7 +62,11 @@ fn times(shard: &Shard) -> Vec<i64> {
 }
 
 fn open(place: &Place, access: Access) -> Shard {
-    Shard::open(&RealDisk, &place.dir, access).unwrap()
+    match access {
+        Access::ReadOnly => Shard::open_read_only(&RealDisk, &place.dir, Trust::Manifest),
+        Access::ReadWrite => Shard::open(&real(), &place.dir, &Writing::new(now)),
+    }
+    .unwrap()
 }
 
 #[test]
@@ -77,7 +87,7 @@ fn a_log_with_another_type_than_the_files_is_damage_and_stays() {
     let integers = Entry::Write(vec![(COMPOSITE.to_vec(), column(BlockType::Integer, &[(1, 1)]))]);
     put_file(&place, "000000001-000000001.tsm", integers);
     put(&place.dir.wal.join("_00001.wal"), &frame(&write(&[5])));
-    for access in [Access::ReadOnly, READ_WRITE] {
+    for access in [Access::ReadOnly, Access::ReadWrite] {
         let damage = open(&place, access).damage();
         assert_eq!(damage.len(), 1);
         let place = (damage[0].path().unwrap().file_name().unwrap(), damage[0].offset());
@@ -92,7 +102,7 @@ fn an_orphan_tombstone_does_not_delete_what_the_log_holds() {
     let deleted = tombstone(4, &[(KEY, i64::MIN, i64::MAX)]);
     put(&place.dir.data.join("000000001-000000001.tombstone"), &deleted);
     put(&place.dir.wal.join("_00001.wal"), &frame(&write(&[5])));
-    for access in [Access::ReadOnly, READ_WRITE, Access::ReadOnly] {
+    for access in [Access::ReadOnly, Access::ReadWrite, Access::ReadOnly] {
         assert_eq!(times(&open(&place, access)), [5], "{access:?}");
     }
 }
@@ -103,10 +113,10 @@ fn a_damaged_shard_keeps_its_leftovers_and_a_sound_one_loses_whole_trees_of_them
     let leftover = place.dir.data.join("index.tmp/0/L0-00000001.tsl");
     put(&leftover, b"x");
     put(&place.dir.data.join("000000001-000000001.tsm"), b"broken");
-    assert_eq!(open(&place, READ_WRITE).damage().len(), 1);
+    assert_eq!(open(&place, Access::ReadWrite).damage().len(), 1);
     assert!(leftover.exists());
     std::fs::remove_file(place.dir.data.join("000000001-000000001.tsm")).unwrap();
-    assert_eq!(open(&place, READ_WRITE).damage().len(), 0);
+    assert_eq!(open(&place, Access::ReadWrite).damage().len(), 0);
     assert!(!place.dir.data.join("index.tmp").exists());
 }
 
@@ -115,7 +125,7 @@ fn a_name_with_too_few_digits_is_named_and_hides_no_other_file() {
     let place = place();
     put_file(&place, "000000001-000000001.tsm", entry(&write(&[1])));
     std::fs::copy(place.dir.data.join("000000001-000000001.tsm"), place.dir.data.join("1-1.tsm")).unwrap();
-    let damage = open(&place, READ_WRITE).damage();
+    let damage = open(&place, Access::ReadWrite).damage();
     assert_eq!(damage.len(), 1);
     assert_eq!(damage[0].path(), Some(&*place.dir.data.join("1-1.tsm")));
 }
@@ -128,7 +138,7 @@ fn a_flip_in_the_type_of_the_last_log_entry_is_damage() {
         let mut log = [first.clone(), frame(&write(&[2]))].concat();
         log[first.len()] = type_byte;
         put(&place.dir.wal.join("_00001.wal"), &log);
-        let shard = open(&place, READ_WRITE);
+        let shard = open(&place, Access::ReadWrite);
         let at: Vec<_> = shard.damage().iter().map(Error::offset).collect();
         assert_eq!(at, [Some(Offset::new(first.len() as u64))], "type {type_byte}");
         assert!(place.dir.wal.join("_00001.wal").exists());
@@ -141,7 +151,7 @@ fn the_bytes_of_an_earlier_torn_tail_are_kept_too() {
     for round in 1..=3i64 {
         let whole = frame(&write(&[round]));
         put(&place.dir.wal.join("_00001.wal"), &[&whole[..], &whole[..9]].concat());
-        assert_eq!(times(&open(&place, READ_WRITE)), (1..=round).collect::<Vec<_>>());
+        assert_eq!(times(&open(&place, Access::ReadWrite)), (1..=round).collect::<Vec<_>>());
     }
     for name in ["_00001.wal.torn", "_00001.wal.torn.2", "_00001.wal.torn.3"] {
         assert!(place.dir.wal.join(name).exists(), "{name}");
@@ -227,8 +237,9 @@ fn the_log_goes_after_its_points_are_durable_and_oldest_first() {
     for (at, change) in [write(&[5, 20]), Change::Delete(KEY, 5, 5), write(&[30])].iter().enumerate() {
         put(&place.dir.wal.join(format!("_{:05}.wal", at + 1)), &frame(change));
     }
-    let disk = Recorder::default();
-    let shard = Shard::open(&disk, &place.dir, READ_WRITE).unwrap();
+    let recorder = Arc::new(Recorder::default());
+    let disk: Arc<dyn Disk> = Arc::clone(&recorder) as _;
+    let shard = Shard::open(&disk, &place.dir, &Writing::new(now)).unwrap();
     assert_eq!(times(&shard), [20, 30]);
     let calls = [
         "create 000000001-000000001.tsm.tmp",
@@ -241,5 +252,5 @@ fn the_log_goes_after_its_points_are_durable_and_oldest_first() {
         "remove _00003.wal",
         "sync wal",
     ];
-    assert_eq!(*disk.0.lock().unwrap(), calls);
+    assert_eq!(*recorder.0.lock().unwrap(), calls);
 }

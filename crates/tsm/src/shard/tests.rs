@@ -11,10 +11,11 @@ use icecore_disk::{Disk, RealDisk};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Deletes;
-use crate::cache::{Cache, flush};
+use crate::cache::flush;
+use crate::cache::replayed::Replayed;
 use crate::format::column::{BlockType, Column, Values};
 use crate::format::wal::Entry;
+use crate::{Deletes, Snapshot};
 use crate::{Generation, Sequence, TimeRange};
 
 /// Keys of all types; two that sort differently as series and as composite keys.
@@ -25,6 +26,15 @@ const KEYS: [(&[u8], BlockType); 5] = [
     (b"m,h=b#!~#g", BlockType::Boolean),
     (b"n#!~#f", BlockType::Unsigned),
 ];
+
+/// The disk of this machine.
+pub(super) fn real() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
+}
+
+pub(super) fn now() -> i64 {
+    NOW_NS
+}
 
 /// After the files that a test writes.
 pub(super) const NOW_NS: i64 = 4_000_000_000_000_000_000;
@@ -176,13 +186,13 @@ fn build(dir: &ShardDir, layers: &[Layer], log: &[Change]) -> Model {
     let mut model = Model::new();
     let mut name = FileName { generation: Generation::FIRST, sequence: Sequence::FIRST };
     for layer in layers {
-        let mut cache = Cache::default();
+        let mut cache = Replayed::default();
         let mut own = Model::new();
         for change in &layer.written {
             cache.apply(entry(change)).unwrap();
             apply(&mut own, change);
         }
-        let frozen = cache.freeze();
+        let frozen = cache.sort();
         if frozen.is_empty() {
             continue;
         }
@@ -243,7 +253,7 @@ fn restore(snapshot: &Snapshot, dir: &ShardDir) -> Shard {
             put(&dir.data.join(member.name().to_string()), &bytes);
         }
     }
-    Shard::open(&RealDisk, dir, Access::ReadOnly).unwrap()
+    Shard::open_read_only(&RealDisk, dir, Trust::Manifest).unwrap()
 }
 
 proptest! {
@@ -258,19 +268,19 @@ proptest! {
         let dir = |name: &str| ShardDir { data: root.path().join(name).join("data"), wal: root.path().join(name).join("wal") };
         let source = dir("source");
         let expected = expected(&build(&source, &layers, &log));
-        let read_only = Shard::open(&RealDisk, &source, Access::ReadOnly).unwrap();
+        let read_only = Shard::open_read_only(&RealDisk, &source, Trust::Manifest).unwrap();
         prop_assert_eq!(read_only.damage().len(), 0);
         let snapshot = read_only.snapshot().unwrap();
         prop_assert_eq!(&read(&snapshot), &expected, "read only");
         prop_assert_eq!(&read(&restore(&snapshot, &dir("restored")).snapshot().unwrap()), &expected, "restored");
 
         let cut = snapshot.cut_ns();
-        let taken = Shard::open(&RealDisk, &source, Access::ReadWrite { now_ns: NOW_NS }).unwrap();
+        let taken = Shard::open(&real(), &source, &Writing::new(now)).unwrap();
         prop_assert_eq!(&read(&taken.snapshot().unwrap()), &expected, "taken over");
         prop_assert!(taken.recovery().flushed.is_empty() || taken.snapshot().unwrap().cut_ns() > cut);
         prop_assert!(RealDisk.list(&source.wal).unwrap().is_empty(), "the log is gone");
         drop(taken);
-        let again = Shard::open(&RealDisk, &source, Access::ReadWrite { now_ns: NOW_NS }).unwrap();
+        let again = Shard::open(&real(), &source, &Writing::new(now)).unwrap();
         prop_assert_eq!(&read(&again.snapshot().unwrap()), &expected, "opened again");
         prop_assert!(again.recovery().flushed.is_empty());
     }

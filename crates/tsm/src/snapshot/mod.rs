@@ -4,8 +4,6 @@ pub(crate) mod listing;
 mod member;
 mod rewrite;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -14,7 +12,7 @@ use crate::format::column::{BlockType, Column};
 use crate::shard::cursor;
 use crate::shard::damage::Damage;
 use crate::shard::file_set::FileSet;
-use crate::units::TimeRange;
+use crate::units::{Ticket, TimeRange};
 
 pub use listing::Listing;
 pub use member::{Chunks, Deletes, Member};
@@ -24,11 +22,18 @@ pub use member::{Chunks, Deletes, Member};
 pub struct Snapshot {
     set: Arc<FileSet>,
     damage: Arc<Damage>,
+    ticket: Option<Ticket>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(set: Arc<FileSet>, damage: Arc<Damage>) -> Self {
-        Self { set, damage }
+    pub(crate) fn new(set: Arc<FileSet>, damage: Arc<Damage>, ticket: Option<Ticket>) -> Self {
+        Self { set, damage, ticket }
+    }
+
+    /// The ticket of the cut: all writes with earlier ones are in it, and no others. `None` of a shard that is open to be
+    /// read only.
+    pub fn ticket(&self) -> Option<Ticket> {
+        self.ticket
     }
 
     /// The moment of this cut as a `since`: files that come later are modified strictly after it. Nanoseconds since
@@ -56,25 +61,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// `Corrupt` when an index is damaged; the shard remembers it, and `each` has seen nothing. What `each` returns.
-    pub fn keys(&self, mut each: impl FnMut(&[u8], BlockType) -> Result<()>) -> Result<()> {
-        let mut lists = Vec::new();
-        for file in self.files() {
-            lists.push(file.index().map_err(|error| self.damage.note(error))?.keys());
-        }
-        let mut next = |age: usize| {
-            let key = lists.get_mut(age)?.next()?;
-            Some(Reverse((key.key, age, key.kind)))
-        };
-        let mut heads: BinaryHeap<_> = (0..self.files().len()).filter_map(&mut next).collect();
-        let mut before: Option<&[u8]> = None;
-        while let Some(Reverse((composite, age, kind))) = heads.pop() {
-            if before != Some(composite) {
-                each(composite, kind)?;
-                before = Some(composite);
-            }
-            heads.extend(next(age));
-        }
-        Ok(())
+    pub fn keys(&self, each: impl FnMut(&[u8], BlockType) -> Result<()>) -> Result<()> {
+        self.set.keys(&self.damage, each)
     }
 
     /// From the first to the last time of any key, deletes not considered; `None` without files.
@@ -96,6 +84,7 @@ impl Snapshot {
     /// # Errors
     /// `Corrupt` names the file and the block; the shard remembers it. What `each` returns.
     pub fn read(&self, composite: &[u8], each: impl FnMut(&Column) -> Result<()>) -> Result<()> {
-        cursor::read_key(&self.set, composite, each).map_err(|error: Error| self.damage.note(error))
+        cursor::read_key(&self.set, composite, TimeRange::ALL, each)
+            .map_err(|error: Error| self.damage.note(error))
     }
 }

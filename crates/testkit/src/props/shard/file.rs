@@ -1,4 +1,4 @@
-use icecore_tsm::{Access, TsmFile};
+use icecore_tsm::TsmFile;
 
 use super::{self as shard, backup_holds, content, names_damage};
 use crate::MemDisk;
@@ -28,7 +28,7 @@ pub fn shard(bytes: &[u8]) {
 fn shard_agrees(file: &TsmFile, bytes: &[u8], all_read: bool) {
     let disk = MemDisk::default();
     disk.put(file.path(), bytes.to_vec());
-    let opened = shard::open(&disk, Access::ReadOnly);
+    let opened = shard::open(&disk);
     let snapshot = opened.snapshot().expect("the file opened before");
     match content(&snapshot) {
         Ok(content) => {

@@ -6,8 +6,12 @@ pub(super) mod wal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use icecore_tsm::{Access, Column, Deletes, Error, ErrorKind, Result, Shard, ShardDir, Snapshot, Values};
+use icecore_disk::Disk;
+use icecore_tsm::{
+    Column, Deletes, Error, ErrorKind, Result, Shard, ShardDir, Snapshot, Trust, Values, Writing,
+};
 
 use crate::MemDisk;
 
@@ -17,9 +21,23 @@ pub(super) type Content = BTreeMap<Vec<u8>, Column>;
 pub(super) const DATA: &str = "/shard/data";
 pub(super) const WAL: &str = "/shard/wal";
 
-/// Opens the shard on `disk`. Whatever its files hold, that is no reason to fail.
-pub(super) fn open(disk: &MemDisk, access: Access) -> Shard {
-    let shard = Shard::open(disk, &ShardDir { data: DATA.into(), wal: WAL.into() }, access);
+fn dir() -> ShardDir {
+    ShardDir { data: DATA.into(), wal: WAL.into() }
+}
+
+/// Opens the shard on `disk` to read it.
+pub(super) fn open(disk: &MemDisk) -> Shard {
+    opened(Shard::open_read_only(disk, &dir(), Trust::Manifest))
+}
+
+/// Opens the shard on `disk` to write it.
+pub(super) fn open_to_write(disk: &MemDisk, now: fn() -> i64) -> Shard {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    opened(Shard::open(&disk, &dir(), &Writing::new(now)))
+}
+
+/// Whatever the files of a shard hold, that is no reason to fail.
+fn opened(shard: Result<Shard>) -> Shard {
     let shard = shard.unwrap_or_else(|error| panic!("damage is collected, not thrown: {error}"));
     shard.damage().iter().for_each(names_damage);
     shard
@@ -85,7 +103,7 @@ fn restored(snapshot: &Snapshot, deletes: Deletes) -> Result<Content> {
             disk.put(&Path::new(DATA).join(member.name().tombstone()), tombstone.bytes.to_vec());
         }
     }
-    content(&open(&disk, Access::ReadOnly).snapshot()?)
+    content(&open(&disk).snapshot()?)
 }
 
 /// Two contents are equal, floats by their bits.

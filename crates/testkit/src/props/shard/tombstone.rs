@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use icecore_tsm::{Access, BlockType, Column};
+use icecore_tsm::{BlockType, Column};
 
 use super::{self as shard, Content, DATA, WAL};
 use crate::props::tombstone::{Delete, records};
@@ -24,7 +24,7 @@ const KINDS: [(&str, BlockType); 5] = [
 /// The file has keys and times of the fixture `layers`. Tried three times: the bytes as they are; and the records that
 /// can be read in them as a tombstone of version 2 and of version 4, where it is known what must be left.
 pub fn tombstone_shard(bytes: &[u8]) {
-    let opened = shard::open(&disk(bytes.to_vec()), Access::ReadOnly);
+    let opened = shard::open(&disk(bytes.to_vec()));
     if let Ok(snapshot) = opened.snapshot() {
         let content = shard::content(&snapshot).expect("the file is sound");
         shard::backup_holds(&snapshot, &content);
@@ -38,7 +38,7 @@ pub fn tombstone_shard(bytes: &[u8]) {
     let expected = left(&deletes);
     let (first, second) = deletes.split_at_checked(deletes.len() / 2).unwrap_or_default();
     for tombstone in [tsm::tombstone_v2(&deletes), tsm::tombstone_v4(&[first, second])] {
-        let opened = shard::open(&disk(tombstone), Access::ReadOnly);
+        let opened = shard::open(&disk(tombstone));
         let snapshot = opened.snapshot().expect("a tombstone by the book");
         shard::same(&expected, &shard::content(&snapshot).expect("the file is sound"));
         shard::backup_holds(&snapshot, &expected);

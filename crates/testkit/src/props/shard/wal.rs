@@ -1,7 +1,5 @@
 use std::path::Path;
 
-use icecore_tsm::Access;
-
 use super::{self as shard, DATA, WAL};
 use crate::MemDisk;
 
@@ -24,9 +22,9 @@ fn replays(log: Vec<u8>) {
     disk.put(&Path::new(WAL).join(SEGMENT), log);
     let before = disk.files();
 
-    let in_memory = shard::open(&disk, Access::ReadOnly);
+    let in_memory = shard::open(&disk);
     assert_eq!(disk.files(), before, "reading writes nothing");
-    let taken_over = shard::open(&disk, Access::ReadWrite { now_ns: NOW_NS });
+    let taken_over = shard::open_to_write(&disk, || NOW_NS);
     let Ok(snapshot) = in_memory.snapshot() else {
         assert!(taken_over.snapshot().is_err() && disk.files() == before, "a damaged shard stays as it is");
         return;
@@ -35,7 +33,7 @@ fn replays(log: Vec<u8>) {
     assert!(disk.files().keys().all(|path| !path.ends_with(SEGMENT)), "the log is gone");
     let content = shard::content(&snapshot).expect("our own files");
     shard::backup_holds(&snapshot, &content);
-    for shard in [taken_over, shard::open(&disk, Access::ReadOnly)] {
+    for shard in [taken_over, shard::open(&disk)] {
         let snapshot = shard.snapshot().expect("our own files");
         shard::same(&content, &shard::content(&snapshot).expect("our own files"));
     }

@@ -117,9 +117,9 @@ mod tests {
         let bytes = block(&[10, 20, 30, 40], values());
         assert_eq!(times_within(&bytes, 20, 30), [20, 30]);
         assert_eq!(times_within(&bytes, 11, 39), [20, 30]);
-        assert_eq!(times_within(&bytes, 11, 19), []);
-        assert_eq!(times_within(&bytes, i64::MIN, 9), []);
-        assert_eq!(times_within(&bytes, 41, i64::MAX), []);
+        assert_eq!(times_within(&bytes, 11, 19), [0i64; 0]);
+        assert_eq!(times_within(&bytes, i64::MIN, 9), [0i64; 0]);
+        assert_eq!(times_within(&bytes, 41, i64::MAX), [0i64; 0]);
         assert_eq!(times_within(&bytes, i64::MIN, i64::MAX), [10, 20, 30, 40]);
         let third = i64::MAX / 3 * 2;
         let bytes = block(
@@ -127,10 +127,10 @@ mod tests {
             values(),
         );
         assert_eq!(times_within(&bytes, i64::MAX - 1, i64::MAX).len(), 1);
-        assert_eq!(times_within(&bytes, i64::MIN, i64::MIN), []);
+        assert_eq!(times_within(&bytes, i64::MIN, i64::MIN), [0i64; 0]);
         let bytes = block(&[5; 4], values());
         assert_eq!(times_within(&bytes, 5, 5), [5; 4]);
-        assert_eq!(times_within(&bytes, 6, 6), []);
+        assert_eq!(times_within(&bytes, 6, 6), [0i64; 0]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 pub use self::bits::Bits;
 pub use self::strings::Strings;
+use crate::format::batch::Value;
 
 /// The type of a block, as a TSM file numbers it. Logs and field indexes number the same types differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,12 +113,27 @@ impl Column {
         self.values.kind()
     }
 
+    /// Appends a point. `false`, and nothing is done, when the value has another type, or the strings would be longer than
+    /// 4 GiB together.
+    pub(crate) fn push(&mut self, time: i64, value: Value<'_>) -> bool {
+        match (&mut self.values, value) {
+            (Values::Float(values), Value::Float(value)) => values.push(value),
+            (Values::Integer(values), Value::Integer(value)) => values.push(value),
+            (Values::Unsigned(values), Value::Unsigned(value)) => values.push(value),
+            (Values::Boolean(values), Value::Boolean(value)) => values.push(value),
+            (Values::String(values), Value::String(value)) if values.has_room(value.len()) => {
+                values.push(value)
+            }
+            _ => return false,
+        }
+        self.times.push(time);
+        true
+    }
+
     /// Whether the strings of both columns together fit into one; always true for other types.
     pub(crate) fn can_extend(&self, other: &Self) -> bool {
         match (&self.values, &other.values) {
-            (Values::String(held), Values::String(more)) => {
-                held.as_bytes().len().saturating_add(more.as_bytes().len()) <= u32::MAX as usize
-            }
+            (Values::String(held), Values::String(more)) => held.has_room(more.as_bytes().len()),
             _ => true,
         }
     }

@@ -19,6 +19,11 @@ impl Strings {
         self.ends.push(u32::try_from(self.bytes.len()).expect("strings of a column stay below 4 GiB"));
     }
 
+    /// Whether `len` bytes more stay below 4 GiB.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.bytes.len().saturating_add(len) <= u32::MAX as usize
+    }
+
     /// The string at `index`; `None` behind the end.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let end = *self.ends.get(index)? as usize;
