@@ -6,9 +6,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use icecore_backup::{Boundary, Selection};
+use icecore_catalog::{
+    Action, Authorization, Bucket, BucketFilter, Denied, Id, LabeledBucket, NewBucket, Organization,
+    OrganizationFilter, Page, Permission, Resource,
+};
+use icecore_database::Precision;
 
 use crate::download::Download;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// A data directory, or a double of one in tests.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -20,6 +25,31 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// Sets up from the JSON of a request; the JSON of the answer.
     fn onboard(&self, request: &[u8]) -> Result<Bytes, Problem>;
+
+    /// Only those that `reader` may read.
+    fn organizations(
+        &self,
+        filter: &OrganizationFilter,
+        page: &Page,
+        reader: &Authorization,
+    ) -> Result<Vec<Organization>, Problem>;
+
+    /// Only those that `reader` may read.
+    fn buckets(
+        &self,
+        filter: &BucketFilter,
+        page: &Page,
+        reader: &Authorization,
+    ) -> Result<Vec<LabeledBucket>, Problem>;
+
+    /// Whether the caller may do so was asked before.
+    fn create_bucket(&self, new: &NewBucket) -> Result<Bucket, Problem>;
+
+    /// The bucket that a write names by its id or its name, the organization being named by `org_id` or by `org`.
+    fn bucket(&self, org_id: Option<Id>, org: &str, bucket: &str) -> Result<Bucket, Problem>;
+
+    /// Writes a batch of line protocol; on `Ok` all of it is durable.
+    fn write(&self, bucket: Id, precision: Precision, batch: &[u8]) -> Result<(), Problem>;
 
     fn kv(&self) -> Result<Download, Problem>;
 
@@ -35,6 +65,22 @@ pub(crate) struct Caller {
     /// The owner of the token exists and is not switched off. Of the token itself that is not asked here: an inactive
     /// one authenticates and has no permission.
     pub(crate) user_is_active: bool,
-    /// Why not, in words for the answer.
-    pub(crate) may_operate: Result<(), String>,
+    /// What the token may do.
+    pub(crate) authorization: Authorization,
+}
+
+impl Caller {
+    /// Whether the caller may do this; 401 otherwise.
+    pub(crate) fn require(&self, action: Action, resource: Resource) -> Result<(), Problem> {
+        self.authorization.require(&Permission { action, resource }).map_err(denied)
+    }
+
+    /// Whether the caller may back up and restore; 401 otherwise.
+    pub(crate) fn must_operate(&self) -> Result<(), Problem> {
+        self.authorization.require_operator().map_err(denied)
+    }
+}
+
+fn denied(denied: Denied) -> Problem {
+    Problem::new(Code::Unauthorized, denied.to_string())
 }

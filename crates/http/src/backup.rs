@@ -80,7 +80,7 @@ fn compressible(request: Request<'_>, endpoint: impl FnOnce(Level) -> Result<Ans
 }
 
 fn operator(request: Request<'_>) -> Result<(), Problem> {
-    request.caller.may_operate.clone().map_err(|denied| Problem::new(Code::Unauthorized, denied))
+    request.caller.must_operate()
 }
 
 /// `?since=`, and two of our own: `?files=1`, the list of live files even when no file is sent (design D6), and

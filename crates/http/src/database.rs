@@ -6,8 +6,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use icecore_backup::{self as backup, Boundary, Selection, ShardArchive};
-use icecore_catalog::{OnboardErrorKind, OnboardRequest, Status, to_indented_json};
-use icecore_database::{Database, Error, ShardId};
+use icecore_catalog::{
+    Authorization, Bucket, BucketError, BucketErrorKind, BucketFilter, FindError, Id, LabeledBucket,
+    NewBucket, OnboardErrorKind, OnboardRequest, Organization, OrganizationFilter, Page, Status,
+    to_indented_json,
+};
+use icecore_database::{Database, Error, Partial, Precision, ShardId, WriteError};
 
 use crate::backend::{Backend, Caller};
 use crate::download::{BrokenOff, Chunks, Download};
@@ -25,7 +29,7 @@ impl Backend for Arc<Database> {
         };
         Ok(Some(Caller {
             user_is_active: user.is_some_and(|user| user.status == Status::Active),
-            may_operate: authorization.require_operator().map_err(|denied| denied.to_string()),
+            authorization,
         }))
     }
 
@@ -39,6 +43,43 @@ impl Backend for Arc<Database> {
         })?;
         let onboarded = Database::onboard(self, &request).map_err(onboard_problem)?;
         Ok(to_indented_json(&Answer201::of(&onboarded)).into())
+    }
+
+    fn organizations(
+        &self,
+        filter: &OrganizationFilter,
+        page: &Page,
+        reader: &Authorization,
+    ) -> Result<Vec<Organization>, Problem> {
+        self.catalog().find_organizations(filter, page, reader).map_err(find_problem)
+    }
+
+    fn buckets(
+        &self,
+        filter: &BucketFilter,
+        page: &Page,
+        reader: &Authorization,
+    ) -> Result<Vec<LabeledBucket>, Problem> {
+        self.catalog().find_buckets(filter, page, reader).map_err(find_problem)
+    }
+
+    fn create_bucket(&self, new: &NewBucket) -> Result<Bucket, Problem> {
+        Database::create_bucket(self, new).map_err(|error| match error {
+            Error::Bucket(error) => bucket_problem(error),
+            Error::ReadOnly => Problem::new(Code::Forbidden, error.to_string()),
+            error => hidden(error),
+        })
+    }
+
+    fn bucket(&self, org_id: Option<Id>, org: &str, bucket: &str) -> Result<Bucket, Problem> {
+        let catalog = self.catalog();
+        let org = catalog.find_organization(org_id, org).map_err(find_problem)?;
+        catalog.find_bucket(org.id, bucket).map_err(find_problem)
+    }
+
+    fn write(&self, bucket: Id, precision: Precision, batch: &[u8]) -> Result<(), Problem> {
+        let report = Database::write(self, bucket, batch, precision).map_err(write_problem)?;
+        report.partial.map_or(Ok(()), |partial| Err(partial_problem(&partial)))
     }
 
     fn kv(&self) -> Result<Download, Problem> {
@@ -113,6 +154,44 @@ fn onboard_problem(error: Error) -> Problem {
     }
 }
 
+/// The code of why a bucket is not made.
+pub(crate) fn bucket_problem(error: BucketError) -> Problem {
+    let code = match error.kind() {
+        BucketErrorKind::Conflict => Code::Conflict,
+        BucketErrorKind::Unprocessable => Code::Unprocessable,
+        BucketErrorKind::Invalid => Code::Invalid,
+        BucketErrorKind::NotFound => Code::NotFound,
+        BucketErrorKind::Internal => return hidden(error),
+    };
+    Problem::new(code, error.to_string())
+}
+
+fn find_problem(error: FindError) -> Problem {
+    match error {
+        FindError::Catalog(error) => hidden(error),
+        missing => Problem::new(Code::NotFound, missing.to_string()),
+    }
+}
+
+/// All other points were written.
+fn partial_problem(partial: &Partial) -> Problem {
+    Problem::new(Code::Unprocessable, format!("failure writing points to database: {partial}"))
+}
+
+fn write_problem(error: WriteError) -> Problem {
+    match error {
+        WriteError::Lines(text) => Problem::new(Code::Invalid, text),
+        WriteError::Database(Error::ReadOnly) => Problem::new(Code::Forbidden, error.to_string()),
+        WriteError::Database(error) if error.is_unavailable() => Problem::new(
+            Code::Unavailable,
+            format!("unexpected error writing points to database: {}", chain(&error)),
+        ),
+        WriteError::Database(error) => {
+            Problem::internal(format!("unexpected error writing points to database: {}", chain(&error)))
+        }
+    }
+}
+
 fn hidden(error: impl StdError) -> Problem {
     Problem::hidden("the metadata of this server could not be read or written", chain(&error))
 }
@@ -127,4 +206,31 @@ fn chain(error: &dyn StdError) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_write_fails_with_has_the_code_and_the_text_of_the_contract() {
+        let reason = "field type conflict: input field \"f\" on measurement \"m\" is type integer, already exists as type float";
+        let partial = Partial { reason: reason.into(), dropped: 1, bucket: None };
+        let unknown = WriteError::Database(Error::NoSuchBucket("x".into()));
+        for (problem, code, message) in [
+            (write_problem(WriteError::Lines("a\nb".into())), Code::Invalid, "a\nb".to_owned()),
+            (
+                partial_problem(&partial),
+                Code::Unprocessable,
+                format!("failure writing points to database: partial write: {reason} dropped=1"),
+            ),
+            (
+                write_problem(unknown),
+                Code::Internal,
+                "unexpected error writing points to database: bucket x not found".to_owned(),
+            ),
+        ] {
+            assert_eq!((problem.code, problem.message), (code, message));
+        }
+    }
 }

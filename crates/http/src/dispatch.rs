@@ -14,14 +14,14 @@ use crate::answer::Answer;
 use crate::backend::{Backend, Caller};
 use crate::problem::{Code, Layout, Problem};
 use crate::route::{self, Door, Endpoint, Found};
-use crate::{backup, credentials, inspect, setup, url};
+use crate::{backup, credentials, inspect, lists, setup, url};
 
 /// A request that came through the door of the API or of its 1.x part.
 pub(crate) struct Call {
     pub(crate) head: Parts,
     /// Decoded.
     pub(crate) path: String,
-    /// Read for setup only; else empty.
+    /// Read where [`route::has_json`] says so; else empty.
     pub(crate) body: Result<Bytes, Problem>,
     /// When the head of the answer has to leave.
     pub(crate) until: Instant,
@@ -41,7 +41,7 @@ pub(crate) fn answer(backend: &dyn Backend, call: &Call) -> Answer {
     }
 }
 
-fn authenticate(backend: &dyn Backend, token: Option<String>) -> Result<Caller, Problem> {
+pub(crate) fn authenticate(backend: &dyn Backend, token: Option<String>) -> Result<Caller, Problem> {
     // A web token is recognised by its form and refused: there is no key to check it with.
     let token = token.filter(|token| !is_jwt(token)).ok_or_else(Problem::unauthorized)?;
     let caller = backend.caller(&token)?.ok_or_else(Problem::unauthorized)?;
@@ -67,6 +67,11 @@ fn api(backend: &dyn Backend, call: &Call, caller: &Caller) -> Answer {
         Found::Endpoint(Endpoint::Kv) => backup::kv(backend, request),
         Found::Endpoint(Endpoint::Metadata) => backup::metadata(backend, request),
         Found::Endpoint(Endpoint::Shard(id)) => backup::shard(backend, request, &id),
+        Found::Endpoint(Endpoint::Organizations) => lists::organizations(backend, head.uri.query(), caller),
+        Found::Endpoint(Endpoint::Buckets) => lists::buckets(backend, head.uri.query(), caller),
+        Found::Endpoint(Endpoint::CreateBucket) => {
+            lists::create_bucket(backend, call.body.as_deref(), caller)
+        }
         Found::Endpoint(Endpoint::NotServed(layout)) => not_served(call, layout),
         Found::Endpoint(Endpoint::Links | Endpoint::SetupStatus | Endpoint::Setup) => open(backend, call),
         Found::Moved(path) => moved(&head.method, &path, head.uri.query()),

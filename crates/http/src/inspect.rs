@@ -45,8 +45,8 @@ pub(crate) fn metrics() -> Answer {
 /// The links that this server serves, sorted.
 pub(crate) fn links() -> Answer {
     let body = concat!(
-        r#"{"backup":"/api/v2/backup","setup":"/api/v2/setup","#,
-        r#""system":{"health":"/health"}}"#,
+        r#"{"backup":"/api/v2/backup","buckets":"/api/v2/buckets","orgs":"/api/v2/orgs","#,
+        r#""setup":"/api/v2/setup","system":{"health":"/health"},"write":"/api/v2/write"}"#,
         "\n"
     );
     Answer::json(StatusCode::OK, body)

@@ -1,7 +1,8 @@
 //! The InfluxDB v2 HTTP API over a [`Database`](icecore_database::Database), as a service for hyper and tower.
 //!
-//! It serves inspection, setup and the backup API: what `influx backup`, the Python and the Node client need. What the
-//! contract (`docs/http.md`) has beyond that is answered with 501. It maps requests to calls of the crates below and
+//! It serves inspection, setup, lists of organizations and buckets, new buckets, writes and the backup API: what
+//! `influx backup`, the Python and the Node client need. What the contract (`docs/http.md`) has beyond that is answered
+//! with 501. It maps requests to calls of the crates below and
 //! their errors to answers; it decides nothing about storage, and it is not a server: TLS, process and signals belong to
 //! whoever mounts it. [`serve`] is the loop for those who only want to listen.
 //!
@@ -25,6 +26,7 @@
 mod answer;
 mod backend;
 mod backup;
+mod blocking;
 mod body;
 mod clock;
 mod coding;
@@ -34,6 +36,8 @@ mod dispatch;
 mod download;
 mod gzip;
 mod inspect;
+mod lists;
+mod paging;
 mod patience;
 mod prepare;
 mod problem;
@@ -43,8 +47,10 @@ mod route;
 mod serve;
 mod service;
 mod setup;
+mod shape;
 mod since;
 mod url;
+mod write;
 
 #[cfg(test)]
 #[path = "../tests/client/mod.rs"]

@@ -54,6 +54,17 @@ pub(crate) fn is_open(method: &Method, path: &str) -> bool {
     )
 }
 
+/// Whether this is a write, which takes a way of its own: its body can be large. Another spelling of the path, or another
+/// method, is routed like everything else.
+pub(crate) fn is_write(method: &Method, path: &str) -> bool {
+    method == Method::POST && path == "/api/v2/write"
+}
+
+/// Whether the JSON in the body of a request is read before it is answered.
+pub(crate) fn has_json(method: &Method, path: &str) -> bool {
+    method == Method::POST && matches!(path, "/api/v2/setup" | "/api/v2/buckets")
+}
+
 /// What serves a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -64,6 +75,9 @@ pub(crate) enum Endpoint {
     Metadata,
     /// The shard's number as text.
     Shard(String),
+    Organizations,
+    Buckets,
+    CreateBucket,
     /// In the contract, but not in this server yet.
     NotServed(Layout),
 }
@@ -89,6 +103,9 @@ enum Target {
     Kv,
     Metadata,
     Shard,
+    Organizations,
+    Buckets,
+    CreateBucket,
     H,
     A,
 }
@@ -125,9 +142,9 @@ const CHI: [Row; 17] = [
     ("/api/v2/signout", &[("POST", Target::A)]),
     ("/api/v2/swagger.json", &[("GET", Target::A)]),
     ("/api/v2/me", &[("GET", Target::A)]),
-    ("/api/v2/orgs", LIST),
+    ("/api/v2/orgs", &[("GET", Target::Organizations), ("POST", Target::A)]),
     ("/api/v2/orgs/{}", ITEM),
-    ("/api/v2/buckets", LIST),
+    ("/api/v2/buckets", &[("GET", Target::Buckets), ("POST", Target::CreateBucket)]),
     ("/api/v2/buckets/{}", ITEM),
     ("/api/v2/authorizations", LIST),
     ("/api/v2/authorizations/{}", ITEM),
@@ -192,6 +209,9 @@ fn served(table: &[Row], method: &Method, path: &str) -> Option<Endpoint> {
         Target::Kv => Endpoint::Kv,
         Target::Metadata => Endpoint::Metadata,
         Target::Shard => Endpoint::Shard(path.rsplit('/').next().unwrap_or_default().to_owned()),
+        Target::Organizations => Endpoint::Organizations,
+        Target::Buckets => Endpoint::Buckets,
+        Target::CreateBucket => Endpoint::CreateBucket,
         Target::H => Endpoint::NotServed(Layout::H),
         Target::A => Endpoint::NotServed(Layout::A),
     })
@@ -310,13 +330,13 @@ mod tests {
     #[test]
     fn what_the_contract_has_and_this_server_not_yet_is_not_an_unknown_path() {
         for (method, path, layout) in [
-            ("POST", "/api/v2/write", Layout::H),
             ("POST", "/api/v2/delete", Layout::H),
             ("POST", "/api/v2/query", Layout::H),
             ("POST", "/api/v2/restore/kv", Layout::H),
             ("POST", "/api/v2/restore/shards/7", Layout::H),
             ("POST", "/api/v2/restore/bucketMetadata", Layout::A),
-            ("GET", "/api/v2/buckets", Layout::A),
+            ("POST", "/api/v2/orgs", Layout::A),
+            ("GET", "/api/v2/buckets/0000000000000001", Layout::A),
             ("PATCH", "/api/v2/orgs/0000000000000001", Layout::A),
             ("POST", "/api/v2/users/0000000000000001/password", Layout::A),
         ] {

@@ -3,7 +3,6 @@
 //! Inspection is answered at once. Everything that reads the data directory runs on a blocking thread; a panic there is
 //! logged and answered with 500.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
@@ -31,7 +30,8 @@ use crate::problem::{Code, Layout, Problem};
 use crate::pump::Pump;
 use crate::record::{End, Record};
 use crate::route::{self, Door};
-use crate::{clock, inspect, url};
+use crate::write::Writes;
+use crate::{blocking, clock, inspect, url};
 
 /// The version of InfluxDB whose contract is spoken.
 pub(crate) const SPOKEN_VERSION: &str = "v2.9.1";
@@ -51,10 +51,20 @@ pub struct Options {
     /// How long the files of a shard are checked before the head of its answer leaves. Damage found in this time is a
     /// status, later damage breaks the body. Clients give up after 10 s of silence.
     pub check_max: Duration,
-    /// The body of a setup request; a longer one is refused with 413.
-    pub setup_max_bytes: usize,
-    /// The body of a setup request may take so long to arrive, and with [`serve`](crate::serve) the head of any request.
+    /// The JSON in the body of a request; a longer one is refused with 413.
+    pub json_max_bytes: usize,
+    /// That JSON may take so long to arrive, and with [`serve`](crate::serve) the head of any request.
     pub head_max: Duration,
+    /// The body of a write, unpacked; a longer one is refused with 413. influxd knows no limit.
+    pub write_max_bytes: usize,
+    /// The bodies of all writes in progress, packed and unpacked; at least twice the limit of one. Who finds no room waits.
+    pub write_memory_bytes: usize,
+    /// How long a write waits for room before it is refused with 503.
+    pub write_wait_max: Duration,
+    /// How many writes are parsed and stored at once, each on a thread; others wait, without one.
+    pub writes_max: usize,
+    /// How long nothing may arrive of the body of a write.
+    pub body_stall_max: Duration,
     /// [`serve`](crate::serve): a connection without a request.
     pub idle_max: Duration,
     /// [`serve`](crate::serve): how long answers may go on after the signal to stop.
@@ -65,8 +75,13 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             check_max: Duration::from_millis(1500),
-            setup_max_bytes: 1 << 20,
+            json_max_bytes: 1 << 20,
             head_max: Duration::from_secs(10),
+            write_max_bytes: 128 << 20,
+            write_memory_bytes: 256 << 20,
+            write_wait_max: Duration::from_secs(10),
+            writes_max: 32,
+            body_stall_max: Duration::from_secs(60),
             idle_max: Duration::from_secs(180),
             drain_max: Duration::from_secs(30),
         }
@@ -80,15 +95,16 @@ impl Default for Options {
 /// when a body ends with an error (hyper does), and should spell header names in title case, as Go does.
 ///
 /// # Cancel safety
-/// A future or body that is dropped frees what it holds when the blocking call in progress is done; a setup that has
-/// begun is finished.
+/// A future or body that is dropped frees what it holds when the blocking call in progress is done; a setup or a
+/// write that has begun is finished.
 #[derive(Clone)]
 pub struct Service {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    backend: Box<dyn Backend>,
+    backend: Arc<dyn Backend>,
+    writes: Writes,
     options: Options,
     started: Instant,
     started_ns: i64,
@@ -107,7 +123,8 @@ impl Service {
         let first_id = u64::try_from(started_ns).unwrap_or_default() / 1000;
         Self {
             inner: Arc::new(Inner {
-                backend: Box::new(backend),
+                backend: Arc::new(backend),
+                writes: Writes::new(&options),
                 options,
                 started: Instant::now(),
                 started_ns,
@@ -157,10 +174,11 @@ impl Service {
             Door::Api if head.method == Method::OPTIONS => return preflight(&head.headers),
             Door::Api | Door::Legacy { .. } => {}
         }
-        let body = match (head.method.as_str(), &*path) {
-            ("POST", "/api/v2/setup") => self.read(body).await,
-            _ => Ok(Bytes::new()),
-        };
+        if route::is_write(&head.method, &path) {
+            return self.inner.writes.answer(&self.inner.backend, head, body).await;
+        }
+        let body =
+            if route::has_json(&head.method, &path) { self.read(body).await } else { Ok(Bytes::new()) };
         let until = record.started + self.inner.options.check_max;
         self.answer_blocking(Call { head, path, body, until }).await
     }
@@ -170,7 +188,7 @@ impl Service {
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Options { setup_max_bytes: max, head_max, .. } = self.inner.options;
+        let Options { json_max_bytes: max, head_max, .. } = self.inner.options;
         let Ok(read) = tokio::time::timeout(head_max, Limited::new(body, max).collect()).await else {
             return Err(Problem::new(
                 Code::Invalid,
@@ -192,17 +210,9 @@ impl Service {
     async fn answer_blocking(&self, call: Call) -> Answer {
         let uri = call.head.uri.clone();
         let layout = route::layout(&call.path);
-        let inner = Arc::clone(&self.inner);
-        let answered = tokio::task::spawn_blocking(move || dispatch::answer(&*inner.backend, &call)).await;
-        answered.unwrap_or_else(|error| {
-            let problem = match error.try_into_panic() {
-                Ok(panic) => {
-                    Problem::internal(format!("a panic has occurred: {uri}: {}", panic_text(&*panic)))
-                }
-                Err(_) => Problem::new(Code::Unavailable, "the server is stopping"),
-            };
-            problem.answer(layout)
-        })
+        let backend = Arc::clone(&self.inner.backend);
+        let answered = blocking::run(&uri, move || dispatch::answer(&*backend, &call)).await;
+        answered.unwrap_or_else(|problem| problem.answer(layout))
     }
 }
 
@@ -248,11 +258,6 @@ fn finish(answer: Answer, origin: Option<HeaderValue>, mut record: Record) -> Re
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;

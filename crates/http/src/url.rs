@@ -28,6 +28,30 @@ pub(crate) fn encode_path(path: &str) -> String {
     encoded
 }
 
+/// A query of these pairs, escaped as Go escapes it.
+pub(crate) fn encode_query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut query = String::new();
+    for (key, value) in pairs {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        encode_part(&mut query, key);
+        query.push('=');
+        encode_part(&mut query, value);
+    }
+    query
+}
+
+fn encode_part(query: &mut String, part: &str) {
+    for byte in part.bytes() {
+        match byte {
+            b' ' => query.push('+'),
+            byte if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => query.push(char::from(byte)),
+            byte => query.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
 fn decode(text: &str, plus_is_space: bool) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
@@ -75,6 +99,13 @@ mod tests {
         #[test]
         fn any_path_survives_encoding(path in ".*") {
             prop_assert_eq!(decode_path(&encode_path(&path)), Some(path));
+        }
+
+        #[test]
+        fn any_query_survives_encoding(key in ".*", value in ".*") {
+            let query = encode_query([("", "x"), (&key, &value)]);
+            prop_assume!(!key.is_empty());
+            prop_assert_eq!(query_value(Some(&query), &key), Some(value));
         }
 
         #[test]

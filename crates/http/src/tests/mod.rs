@@ -4,6 +4,7 @@ mod logging;
 mod routing;
 mod serving;
 mod streams;
+mod writing;
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -11,6 +12,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use icecore_backup::{Boundary, Selection};
+use icecore_catalog::{
+    Action, Authorization, Bucket, BucketFilter, BucketKind, Id, LabeledBucket, NewBucket, Organization,
+    OrganizationFilter, Page, Permission, Resource, ResourceType, Status, Time, operator_permissions,
+};
+use icecore_database::Precision;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -21,16 +27,27 @@ use crate::problem::{Code, Problem};
 use crate::{Options, Service, Stopped, serve};
 
 type ShardFn = dyn Fn(u64, &Selection) -> Result<Download, Problem> + Send + Sync;
+type WriteFn = dyn Fn(Id, Precision, &[u8]) -> Result<(), Problem> + Send + Sync;
 
-/// Knows the tokens `operator`, `reader`, `inactive` and `orphan`, and panics when asked for the KV file.
+/// Of everything that the double has.
+const ID: Id = Id::ONE;
+
+/// Knows the tokens `operator`, `reader`, `elsewhere` (who may write buckets of another organization), `inactive` and `orphan`, and panics when asked for the KV file.
 pub(crate) struct Double {
     shard: Box<ShardFn>,
+    write: Box<WriteFn>,
     setups: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Double {
     fn new(shard: impl Fn(u64, &Selection) -> Result<Download, Problem> + Send + Sync + 'static) -> Self {
-        Self { shard: Box::new(shard), setups: Mutex::default() }
+        let write = |_, _, _: &[u8]| Ok(());
+        Self { shard: Box::new(shard), write: Box::new(write), setups: Mutex::default() }
+    }
+
+    /// Takes writes.
+    fn writing(write: impl Fn(Id, Precision, &[u8]) -> Result<(), Problem> + Send + Sync + 'static) -> Self {
+        Self { write: Box::new(write), ..Self::empty() }
     }
 
     /// Has no shard.
@@ -42,14 +59,60 @@ impl Double {
 #[expect(clippy::panic_in_result_fn, reason = "one panic is planted")]
 impl Backend for Double {
     fn caller(&self, token: &str) -> Result<Option<Caller>, Problem> {
-        let denied = |why: &str| Err(why.to_owned());
-        let may_operate = match token {
-            "operator" | "orphan" => Ok(()),
-            "reader" => denied("read:authorizations is unauthorized"),
-            "inactive" => denied("token is inactive"),
+        let all = || operator_permissions().collect();
+        let (status, permissions) = match token {
+            "operator" | "orphan" => (Status::Active, all()),
+            "reader" => (Status::Active, Vec::new()),
+            "elsewhere" => (Status::Active, vec![writes_buckets_of(Id::new(2))]),
+            "inactive" => (Status::Inactive, all()),
             _ => return Ok(None),
         };
-        Ok(Some(Caller { user_is_active: token != "orphan", may_operate }))
+        let authorization = Authorization {
+            id: ID,
+            token: None,
+            hashed_token: None,
+            status,
+            description: String::new(),
+            org_id: ID,
+            user_id: Some(ID),
+            permissions,
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+        };
+        Ok(Some(Caller { user_is_active: token != "orphan", authorization }))
+    }
+
+    fn organizations(
+        &self,
+        filter: &OrganizationFilter,
+        page: &Page,
+        _: &Authorization,
+    ) -> Result<Vec<Organization>, Problem> {
+        Err(Problem::new(Code::Conflict, format!("{filter:?} {page:?}")))
+    }
+
+    fn buckets(
+        &self,
+        filter: &BucketFilter,
+        page: &Page,
+        _: &Authorization,
+    ) -> Result<Vec<LabeledBucket>, Problem> {
+        Err(Problem::new(Code::Conflict, format!("{filter:?} {page:?}")))
+    }
+
+    fn create_bucket(&self, new: &NewBucket) -> Result<Bucket, Problem> {
+        Ok(bucket(&new.name))
+    }
+
+    fn bucket(&self, org_id: Option<Id>, org: &str, name: &str) -> Result<Bucket, Problem> {
+        match (org_id, org, name) {
+            (_, "o", "b") | (Some(ID), _, "b") | (_, _, "0000000000000001") => Ok(bucket(name)),
+            _ => Err(Problem::new(Code::NotFound, format!("{org_id:?} {org:?} {name:?}"))),
+        }
+    }
+
+    fn write(&self, bucket: Id, precision: Precision, batch: &[u8]) -> Result<(), Problem> {
+        (self.write)(bucket, precision, batch)
     }
 
     fn is_onboarding(&self) -> Result<bool, Problem> {
@@ -71,6 +134,27 @@ impl Backend for Double {
 
     fn shard(&self, id: u64, selection: &Selection, _: Instant) -> Result<Download, Problem> {
         (self.shard)(id, selection)
+    }
+}
+
+fn writes_buckets_of(org_id: Option<Id>) -> Permission {
+    let resource = Resource { kind: ResourceType::Buckets, id: None, org_id };
+    Permission { action: Action::Write, resource }
+}
+
+/// The bucket `b` of the organization `o`, or a new one.
+fn bucket(name: &str) -> Bucket {
+    Bucket {
+        id: ID,
+        org_id: ID,
+        kind: BucketKind::User,
+        name: name.to_owned(),
+        description: String::new(),
+        retention_policy: String::new(),
+        retention_period_ns: 0,
+        shard_group_duration_ns: 0,
+        created_at: Time::ZERO,
+        updated_at: Time::ZERO,
     }
 }
 

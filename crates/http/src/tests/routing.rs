@@ -120,7 +120,8 @@ async fn the_links_are_those_that_are_served() {
     let reply = get("/api/v2", &[]).await;
     assert_eq!(
         reply.text(),
-        "{\"backup\":\"/api/v2/backup\",\"setup\":\"/api/v2/setup\",\"system\":{\"health\":\"/health\"}}\n"
+        "{\"backup\":\"/api/v2/backup\",\"buckets\":\"/api/v2/buckets\",\"orgs\":\"/api/v2/orgs\",\
+         \"setup\":\"/api/v2/setup\",\"system\":{\"health\":\"/health\"},\"write\":\"/api/v2/write\"}\n"
     );
 }
 
@@ -178,10 +179,10 @@ async fn what_is_not_served_yet_is_501_after_authentication() {
     let server = server().await;
     for (method, path) in [
         ("POST", "/api/v2/query"),
-        ("POST", "/api/v2/write?bucket=x"),
         ("POST", "/api/v2/delete"),
         ("POST", "/api/v2/restore/kv"),
-        ("GET", "/api/v2/orgs"),
+        ("POST", "/api/v2/orgs"),
+        ("GET", "/api/v2/users"),
     ] {
         assert_eq!(send(server, method, path, &[]).await.status, 401, "{path}");
         let reply = send(server, method, path, &[OPERATOR]).await;
@@ -294,7 +295,7 @@ async fn setup_takes_a_body_of_limited_size_without_a_token() {
     assert_eq!(exchange(running, chunked).await.status, 201);
     let status = send(running, "GET", "/api/v2/setup", &[]).await;
     assert_eq!(status.text(), "{\n\t\"allowed\": false\n}");
-    let options = Options { setup_max_bytes: 10, ..Options::default() };
+    let options = Options { json_max_bytes: 10, ..Options::default() };
     let small = Server::with(Double::empty(), options).await.address;
     let long = b"POST /api/v2/setup HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 11\r\n\r\n01234567890";
     let reply = exchange(small, long).await;
