@@ -4,7 +4,7 @@
 //! [`http`] serves it over the InfluxDB v2 API. The parts can be had alone: `icecore-tsm` (files and shards),
 //! `icecore-kvstore` (BoltDB files), `icecore-catalog` (metadata), `icecore-backup` (streams without HTTP).
 //!
-//! It is not a query engine, and it does not take writes yet.
+//! It is not a query engine.
 //!
 //! ```
 //! use icecore::{Database, Format, Mode, Options, Paths};
@@ -19,5 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub use icecore_database::{Database, Error, Format, MetadataCut, Mode, OpenShard, Options, Paths, ShardId};
+pub use icecore_database::{
+    Database, Error, Format, MetadataCut, Mode, OpenShard, Options, Partial, Paths, Precision, ShardId,
+    WriteError, WriteReport,
+};
 pub use icecore_http as http;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use command::{check, export, inspect, serve, verify};
+use command::{check, export, flush, generate, import, inspect, serve, verify};
 
 /// Storage and backup engine of InfluxDB 2.x.
 #[derive(Debug, Parser)]
@@ -24,7 +24,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Import(import::Arguments),
     Export(export::Arguments),
+    Flush(flush::Arguments),
+    Gen(generate::Arguments),
     Verify(verify::Arguments),
     Check(check::Arguments),
     Inspect(inspect::Arguments),
@@ -39,7 +42,10 @@ fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Flush(arguments) => flush::run(&arguments),
+        Command::Gen(arguments) => generate::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

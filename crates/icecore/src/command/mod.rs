@@ -3,9 +3,13 @@
 mod bolt;
 pub(crate) mod check;
 pub(crate) mod export;
+pub(crate) mod flush;
+pub(crate) mod generate;
 mod human;
+pub(crate) mod import;
 pub(crate) mod inspect;
 mod json;
+mod progress;
 pub(crate) mod serve;
 pub(crate) mod verify;
 

@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Allow an address that other machines reach, although tokens and data then travel in clear
     #[arg(long)]
     allow_plaintext: bool,
+    /// The largest body of a write, unpacked; twice as much is the memory of all that are read at once
+    #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
+    http_max_write_bytes: usize,
     /// Store new tokens as hashes
     #[arg(long, value_name = "BOOL", env = "INFLUXD_USE_HASHED_TOKENS", default_value_t = true, action = clap::ArgAction::Set)]
     use_hashed_tokens: bool,
@@ -61,17 +64,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(doing("the threads of the server cannot be started"))?;
     let examined = Arc::clone(&database);
     thread::spawn(move || examined.check_indexes());
-    runtime.block_on(listen(address, &database))
+    let limits = http::Options {
+        write_max_bytes: arguments.http_max_write_bytes,
+        write_memory_bytes: arguments.http_max_write_bytes.saturating_mul(2),
+        ..http::Options::default()
+    };
+    runtime.block_on(listen(address, &database, limits))?;
+    // So that influxd can have the directory. What fails stays in the logs, which a next start replays.
+    Ok(database.flush()?)
 }
 
-async fn listen(address: SocketAddr, database: &Arc<Database>) -> Result<(), Failure> {
+async fn listen(address: SocketAddr, database: &Arc<Database>, limits: http::Options) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(doing("SIGTERM cannot be watched"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(doing("SIGINT cannot be watched"))?;
     let listener = TcpListener::bind(address).await.map_err(doing(format!("cannot listen on {address}")))?;
     let url = format!("http://{}", listener.local_addr().map_err(doing("the socket has no address"))?);
     eprintln!("listening on {url}");
     print_setup(database, &url);
-    let service = http::Service::new(Arc::clone(database), http::Options::default());
+    let service = http::Service::new(Arc::clone(database), limits);
     let stopped = http::serve(listener, service, async move {
         tokio::select! {
             _ = terminate.recv() => {}

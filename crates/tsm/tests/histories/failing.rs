@@ -235,7 +235,7 @@ fn fail_at_every_call(seed: u64, prepare: impl Fn(&mut Faulty), work: impl Fn(&m
             faulty.assert_shows();
             let failed = faulty.heal();
             faulty.assert_power_may_go(false);
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 faulty.reopen();
             }
             faulty.go_on();
@@ -279,7 +279,7 @@ fn a_failure_at_every_call_of_a_flush_is_told_and_loses_nothing() {
                 assert!(faulty.write());
                 assert!(step != seed % 4 || faulty.flush());
             }
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 faulty.forget_manifest();
             }
             assert!(faulty.write());
