@@ -58,6 +58,14 @@ pub enum Error {
     /// The shards of the directory cannot be found.
     #[error("the engine cannot be used")]
     Engine(#[source] icecore_tsm::Error),
+    /// A point has no series key.
+    #[error("point {number}")]
+    Point {
+        /// Which, counted from 1.
+        number: u32,
+        /// What is wrong with its measurement or tags.
+        source: icecore_tsm::Error,
+    },
     /// The database was opened to read only.
     #[error("the data directory is open to read only")]
     ReadOnly,

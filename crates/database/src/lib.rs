@@ -31,4 +31,4 @@ pub use icecore_catalog::ShardId;
 pub use icecore_lineprotocol::{Precision, UnknownPrecision};
 pub use icecore_tsm::OpenShard;
 pub use options::{Mode, Options, Paths};
-pub use write::{Partial, WriteError, WriteReport};
+pub use write::{FieldValue, Partial, Point, WriteError, WriteReport};

@@ -20,7 +20,7 @@
 //! ```
 
 pub use icecore_database::{
-    Database, Error, Format, MetadataCut, Mode, OpenShard, Options, Partial, Paths, Precision, ShardId,
-    WriteError, WriteReport,
+    Database, Error, FieldValue, Format, MetadataCut, Mode, OpenShard, Options, Partial, Paths, Point,
+    Precision, ShardId, WriteError, WriteReport,
 };
 pub use icecore_http as http;

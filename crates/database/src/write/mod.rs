@@ -1,7 +1,8 @@
-//! Writing line protocol: lines to batches, one for each shard they belong to, and what is refused on the way.
+//! Writing points: lines or values to batches, one for each shard they belong to, and what is refused on the way.
 
 mod buffers;
-mod lines;
+mod filling;
+mod point;
 mod rejected;
 mod told;
 
@@ -9,7 +10,8 @@ use icecore_catalog::Id;
 use icecore_lineprotocol::Precision;
 
 pub(crate) use self::buffers::Pool;
-use self::lines::Filling;
+use self::filling::{Filling, Lines, Points};
+pub use self::point::{FieldValue, Point};
 pub use self::rejected::Partial;
 use crate::database::{Database, now_ns};
 use crate::error::Error;
@@ -50,9 +52,27 @@ impl Database {
     /// `Lines` when any line is no point: nothing is written then. `ReadOnly`, `NoSuchBucket`; `Shard`, `Unavailable` among
     /// it, when a shard could not be written: points of other shards may be durable all the same.
     pub fn write(&self, bucket: Id, lines: &[u8], precision: Precision) -> Result<WriteReport, WriteError> {
+        let now_ns = now_ns();
+        self.write_all(bucket, &Lines { text: lines, precision, now_ns }, now_ns)
+    }
+
+    /// Writes points into a bucket, as [`write`](Self::write) does.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); `Point` names the first that has no series key, and nothing is written then.
+    pub fn write_points(&self, bucket: Id, points: &[Point]) -> Result<WriteReport, WriteError> {
+        self.write_all(bucket, points, now_ns())
+    }
+
+    fn write_all(
+        &self,
+        bucket: Id,
+        points: &(impl Points + ?Sized),
+        now_ns: i64,
+    ) -> Result<WriteReport, WriteError> {
         self.must_write()?;
         let mut buffers = self.write_buffers().take();
-        let outcome = self.write_with(&mut buffers, bucket, lines, precision);
+        let outcome = self.write_with(&mut buffers, bucket, points, now_ns);
         self.write_buffers().give(buffers);
         outcome
     }
@@ -61,14 +81,13 @@ impl Database {
         &self,
         buffers: &mut buffers::Buffers,
         bucket: Id,
-        lines: &[u8],
-        precision: Precision,
+        points: &(impl Points + ?Sized),
+        now_ns: i64,
     ) -> Result<WriteReport, WriteError> {
-        let now_ns = now_ns();
         let mut groups = self.shard_groups(bucket)?;
-        let mut filling = Filling::new(lines, precision, now_ns);
+        let mut filling = Filling::new(now_ns);
         loop {
-            let missing = filling.run(buffers, &groups)?;
+            let missing = filling.run(points, buffers, &groups)?;
             if missing.is_empty() {
                 break;
             }
