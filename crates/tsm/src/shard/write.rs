@@ -121,6 +121,15 @@ pub fn write_together(parts: &mut [(&Shard, &mut Batch)]) -> Result<Vec<Written>
     Ok(all)
 }
 
+/// Points that no file has are in the log; in memory they are given up.
+impl Drop for Shard {
+    fn drop(&mut self) {
+        if let Some(writer) = &self.writer {
+            writer.budget.give(self.cached_size());
+        }
+    }
+}
+
 /// Bytes of the budget that no cache has taken over yet.
 struct Reserved<'b> {
     budget: &'b Budget,
