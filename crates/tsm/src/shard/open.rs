@@ -149,6 +149,8 @@ impl Found {
             return Err(Error::unfit("a damaged log"));
         };
         *recovery = Recovery::of(&log, &own);
+        // A process that ended between the two calls of a commit has left names that are shown and not durable.
+        disk.sync_dir(&dir.data).map_err(|error| Error::io(error, &dir.data))?;
         remove_leftovers(&**disk, &dir.data)?;
         recovery.set_aside = tidy(&**disk, &dir.data, &self.plan)?;
         let generation = last_generation(&**disk, &dir.data, &self.set)?;
