@@ -46,8 +46,10 @@ pub(super) struct Commits {
     pub(super) generation: Option<Generation>,
     /// Files that may be on disk and are in no manifest: what failed flushes left.
     abandoned: BTreeSet<FileName>,
-    /// What the next manifest says of files that are in none yet and have their sums.
+    /// What the next manifest says of files that are in none yet.
     sealed: BTreeMap<FileName, LiveFile>,
+    /// Sums that are to be written behind the first manifest: without one they would say that it was lost.
+    waiting: Vec<(FileName, Sums)>,
 }
 
 /// The state of a shard at a cut: its files, once the cache that was frozen then is in one.
@@ -216,7 +218,7 @@ impl Writer {
 
 impl Commits {
     pub(super) fn new(manifest: Option<Manifest>, generation: Option<Generation>) -> Self {
-        Self { manifest, generation, abandoned: BTreeSet::new(), sealed: BTreeMap::new() }
+        Self { manifest, generation, abandoned: BTreeSet::new(), sealed: BTreeMap::new(), waiting: Vec::new() }
     }
 
     /// All tickets before this one are in files.
@@ -245,7 +247,7 @@ impl Commits {
         written
     }
 
-    /// TSM files of these names and on, and their sums, durable under their names but for those of the sums.
+    /// TSM files of these names and on, durable under their names, and their sums, whose names are not.
     pub(super) fn write_as(
         &mut self,
         points: &dyn flush::Source,
@@ -255,11 +257,35 @@ impl Commits {
         modified_ns: i64,
     ) -> Result<Vec<TsmFile>> {
         let written = flush::to_disk(points, disk, dir, name, modified_ns)?;
-        for (file, sums) in &written {
-            sums.write(disk, dir, file.name())?;
-            self.sealed.insert(file.name(), live_file(file, sums.root()));
+        let seal = |(file, sums): (TsmFile, Sums)| {
+            self.sealed.insert(file.name(), live_file(&file, sums.root()));
+            self.write_sums(sums, disk, dir, file.name())?;
+            Ok(file)
+        };
+        written.into_iter().map(seal).collect()
+    }
+
+    fn write_sums(&mut self, sums: Sums, disk: &dyn Disk, dir: &Path, name: FileName) -> Result<()> {
+        if self.manifest.is_some() {
+            return sums.write(disk, dir, name);
         }
-        Ok(written.into_iter().map(|(file, _)| file).collect())
+        self.waiting.push((name, sums));
+        Ok(())
+    }
+
+    /// Checks a file that influxd wrote, as a whole, before a manifest lists it, and makes its sums.
+    fn adopt(&mut self, file: &TsmFile, disk: &dyn Disk, dir: &Path) -> Result<LiveFile> {
+        let digest = file.check()?;
+        let sums = Sums::of_file(file.file()).map_err(|error| error.in_file(file.path()))?;
+        if sums.root() != digest {
+            return Err(
+                Error::corrupt("a file changed while it was read", Offset::START).in_file(file.path())
+            );
+        }
+        self.write_sums(sums, disk, dir, file.name())?;
+        let said = live_file(file, digest);
+        self.sealed.insert(file.name(), said); // not once more when this commit fails
+        Ok(said)
     }
 
     /// Makes `files` the live ones, of all tickets before `flushed` where that changes.
@@ -270,13 +296,12 @@ impl Commits {
         files: &FileSet,
         flushed: Option<Ticket>,
     ) -> Result<()> {
-        let before = self.manifest.as_ref();
-        let known = |name| before.and_then(|before| before.live.get(&name)).copied();
         let mut live = BTreeMap::new();
         for file in files.files() {
-            let said = match known(file.name()).or_else(|| self.sealed.get(&file.name()).copied()) {
-                Some(known) => known,
-                None => adopt(file, disk, dir)?,
+            let listed = self.manifest.as_ref().and_then(|before| before.live.get(&file.name()));
+            let said = match listed.or_else(|| self.sealed.get(&file.name())) {
+                Some(known) => *known,
+                None => self.adopt(file, disk, dir)?,
             };
             live.insert(file.name(), said);
         }
@@ -284,10 +309,14 @@ impl Commits {
         let mut replaced: BTreeSet<FileName> = next.into_iter().flat_map(announced).collect();
         replaced.extend(&self.abandoned);
         replaced.retain(|name| !live.contains_key(name));
-        let number = before.map_or(0, |before| before.number).saturating_add(1);
+        let number = self.manifest.as_ref().map_or(0, |before| before.number).saturating_add(1);
         let flushed = flushed.map_or(self.flushed(), Ticket::get);
         let manifest = Manifest { number, flushed, live, replaced };
         manifest.replace(disk, dir)?;
+        // Sums that cannot be written are tried again behind the next commit; who opens the shard makes them anew.
+        self.waiting.retain(|(name, sums)| {
+            manifest.live.contains_key(name) && sums.write(disk, dir, *name).is_err()
+        });
         self.manifest = Some(manifest);
         self.sealed.clear();
         self.remove_abandoned(disk, dir);
@@ -297,7 +326,9 @@ impl Commits {
     /// The manifest in place says that these are not needed. What cannot be removed is tried again after the next commit.
     fn remove_abandoned(&mut self, disk: &dyn Disk, dir: &Path) {
         let is_there = |name: &FileName| {
-            let names = [name.to_string(), name.sums(), name.temporary(), name.index_temporary()];
+            let sums_temporary = format!("{}.tmp", name.sums());
+            let names =
+                [name.to_string(), name.sums(), sums_temporary, name.temporary(), name.index_temporary()];
             let removed = names.map(|name| whole::remove_if_there(disk, &dir.join(name)));
             removed.iter().any(std::io::Result::is_err)
         };
@@ -316,15 +347,4 @@ fn live_file(file: &TsmFile, digest: Digest) -> LiveFile {
     let sealed = |stat: Stat, digest| Sealed { len: stat.size, modified_ns: stat.modified_ns, digest };
     let tombstone = file.tombstone().map(|deletes| sealed(deletes.stat, blake3::hash(&deletes.bytes)));
     LiveFile { file: sealed(file.stat(), digest), tombstone }
-}
-
-/// Checks a file that influxd wrote, as a whole, before a manifest lists it, and makes its sums.
-fn adopt(file: &TsmFile, disk: &dyn Disk, dir: &Path) -> Result<LiveFile> {
-    let digest = file.check()?;
-    let sums = Sums::of_file(file.file()).map_err(|error| error.in_file(file.path()))?;
-    if sums.root() != digest {
-        return Err(Error::corrupt("a file changed while it was read", Offset::START).in_file(file.path()));
-    }
-    sums.write(disk, dir, file.name())?;
-    Ok(live_file(file, digest))
 }

@@ -185,12 +185,15 @@ impl Faulty {
     /// The shard becomes one that influxd made.
     fn forget_manifest(&mut self) {
         self.shard = None;
-        let manifest = dir().data.join("icecore.manifest");
-        if self.disk.remove(&manifest).is_ok() {
-            self.disk.sync_dir(&dir().data).unwrap();
+        let is_ours = |name: &str| name == "icecore.manifest" || name.ends_with(".tsmsum");
+        for entry in
+            self.disk.list(&dir().data).unwrap().iter().filter(|entry| entry.name().is_some_and(is_ours))
+        {
+            self.disk.remove(&entry.path).unwrap();
         }
+        self.disk.sync_dir(&dir().data).unwrap();
         self.reopen();
-        assert!(self.disk.stat(&manifest).is_err());
+        assert!(self.disk.stat(&dir().data.join("icecore.manifest")).is_err());
     }
 
     /// The disk is well: the same shard goes on, and all that was left over goes.
