@@ -35,6 +35,7 @@ mod hash;
 mod log;
 mod shard;
 mod snapshot;
+mod sync;
 mod tickets;
 mod units;
 

@@ -4,10 +4,9 @@
 //! everyone else after it had swapped all of them. The gate is held for a few loads and stores, never while anything
 //! waits or is written.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use parking_lot::RwLock;
-
+use crate::sync::{AtomicU64, RwLock};
 use crate::units::Ticket;
 
 /// Hands out tickets: one for all shards that may be cut together.

@@ -1,4 +1,6 @@
-use parking_lot::{Condvar, Mutex};
+//! The writes that a cache waits for. Its locks are those of `crate::sync`.
+
+use crate::sync::{Condvar, Mutex};
 
 /// Writes that were admitted to a cache and have not come in yet, or failed.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ mod draw;
 mod failing;
 mod machine;
 mod model;
+mod planted;
 mod power_loss;
 mod random;
 mod seeds;
