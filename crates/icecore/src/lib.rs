@@ -2,7 +2,7 @@
 //!
 //! This crate is the front door. [`Database`] opens a data directory that a real influxd wrote, or makes a new one;
 //! [`http`] serves it over the InfluxDB v2 API. The parts can be had alone: `icecore-tsm` (files and shards),
-//! `icecore-kvstore` (BoltDB files), `icecore-catalog` (metadata), `icecore-backup` (streams without HTTP).
+//! `icecore-kvstore` (BoltDB files), `icecore-lineprotocol`, `icecore-catalog` (metadata), `icecore-backup` (streams without HTTP).
 //!
 //! It is not a query engine.
 //!
@@ -19,8 +19,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub use icecore_catalog::OnboardRequest;
 pub use icecore_database::{
     Database, Error, FieldValue, Format, MetadataCut, Mode, OpenShard, Options, Partial, Paths, Point,
     Precision, ShardId, WriteError, WriteReport,
 };
 pub use icecore_http as http;
+pub use icecore_tsm::TimeRange;
+
+/// The example of the README runs with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -218,7 +218,13 @@ impl Writer {
 
 impl Commits {
     pub(super) fn new(manifest: Option<Manifest>, generation: Option<Generation>) -> Self {
-        Self { manifest, generation, abandoned: BTreeSet::new(), sealed: BTreeMap::new(), waiting: Vec::new() }
+        Self {
+            manifest,
+            generation,
+            abandoned: BTreeSet::new(),
+            sealed: BTreeMap::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// All tickets before this one are in files.
@@ -314,9 +320,8 @@ impl Commits {
         let manifest = Manifest { number, flushed, live, replaced };
         manifest.replace(disk, dir)?;
         // Sums that cannot be written are tried again behind the next commit; who opens the shard makes them anew.
-        self.waiting.retain(|(name, sums)| {
-            manifest.live.contains_key(name) && sums.write(disk, dir, *name).is_err()
-        });
+        self.waiting
+            .retain(|(name, sums)| manifest.live.contains_key(name) && sums.write(disk, dir, *name).is_err());
         self.manifest = Some(manifest);
         self.sealed.clear();
         self.remove_abandoned(disk, dir);
