@@ -102,7 +102,8 @@ pub trait Append: fmt::Debug + Send {
     /// What the system says. The length of the file is then unknown: drop it.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns when everything appended so far is durable. The *name* needs [`Disk::sync_dir`].
+    /// Returns when everything appended so far is durable, and the time of modification if it was set. The *name* needs
+    /// [`Disk::sync_dir`].
     ///
     /// # Errors
     /// What the system says. After a failed sync the file must not be trusted: drop it.
@@ -134,7 +135,7 @@ pub trait WriteAt: fmt::Debug + Send + Sync {
     /// What the system says, "no space" among it. The length may have changed then.
     fn reserve(&mut self, size: u64) -> io::Result<()>;
 
-    /// Returns when everything written so far is durable, the file's length included.
+    /// Returns when everything written so far is durable, the file's length included, its time of modification not.
     ///
     /// # Errors
     /// What the system says.

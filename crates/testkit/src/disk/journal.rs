@@ -2,7 +2,8 @@
 //!
 //! Invariant: `synced` with all of `since` applied in order is what readers of the file see (until a failed sync forgot
 //! something). A power loss leaves of each sector one of the contents it had since the last sync, and of the length one
-//! of the lengths; each independently of all others, so writes tear and change places.
+//! of the lengths, and one of the times of modification; each independently of all others, so writes tear and change
+//! places.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,9 @@ pub enum Loss {
 pub(super) struct Journal {
     synced: Vec<u8>,
     since: Vec<Change>,
+    modified_ns: i64,
+    /// Times that were set since.
+    modified_since: Vec<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,8 +64,8 @@ pub(super) fn write(file: &mut Vec<u8>, start: usize, bytes: &[u8]) {
 
 impl Journal {
     /// A file that is durable as it is.
-    pub(super) fn synced(bytes: Vec<u8>) -> Self {
-        Self { synced: bytes, since: Vec::new() }
+    pub(super) fn synced(bytes: Vec<u8>, modified_ns: i64) -> Self {
+        Self { synced: bytes, modified_ns, ..Self::default() }
     }
 
     pub(super) fn write(&mut self, start: usize, bytes: &[u8]) {
@@ -72,15 +76,37 @@ impl Journal {
         self.since.push(Change::Size(size));
     }
 
+    pub(super) fn set_modified(&mut self, modified_ns: i64) {
+        self.modified_since.push(modified_ns);
+    }
+
+    /// Makes the bytes and their number durable.
     pub(super) fn sync(&mut self) {
         for change in self.since.drain(..) {
             change.apply(&mut self.synced);
         }
     }
 
+    /// Makes all durable.
+    pub(super) fn sync_all(&mut self) {
+        self.sync();
+        self.modified_ns = self.modified_since.drain(..).next_back().unwrap_or(self.modified_ns);
+    }
+
     /// What a failed sync may do: the changes will never reach the disk.
     pub(super) fn forget(&mut self) {
         self.since.clear();
+        self.modified_since.clear();
+    }
+
+    /// The time of modification that a power loss leaves.
+    pub(super) fn modified_after(&self, loss: Loss, random: &mut Random) -> i64 {
+        let left = match loss {
+            Loss::Everything => None,
+            Loss::Nothing => self.modified_since.last(),
+            Loss::Torn(_) => self.modified_since.get(random.below(self.modified_since.len() + 1)),
+        };
+        left.copied().unwrap_or(self.modified_ns)
     }
 
     pub(super) fn after(&self, loss: Loss, random: &mut Random) -> Vec<u8> {
@@ -132,7 +158,7 @@ mod tests {
 
     #[test]
     fn each_sector_is_old_new_or_in_between_and_all_mixtures_occur() {
-        let mut journal = Journal::synced(vec![0; 3 * SECTOR]);
+        let mut journal = Journal::synced(vec![0; 3 * SECTOR], 0);
         journal.write(0, &vec![1; 2 * SECTOR]);
         journal.write(SECTOR, &vec![2; 2 * SECTOR]);
         let mut seen = std::collections::BTreeSet::new();
@@ -148,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_length_is_one_that_the_file_had() {
-        let mut journal = Journal::synced(vec![7; 10]);
+        let mut journal = Journal::synced(vec![7; 10], 0);
         journal.set_size(2000);
         journal.write(1500, b"ice");
         let sizes: std::collections::BTreeSet<_> =
@@ -160,5 +186,19 @@ mod tests {
         journal.forget();
         journal.sync();
         assert_eq!(journal.after(Loss::Nothing, &mut Random::new(0)), [7; 10]);
+    }
+
+    #[test]
+    fn a_time_of_modification_is_lost_until_all_is_synced() {
+        let after = |journal: &Journal, loss| journal.modified_after(loss, &mut Random::new(1));
+        let mut journal = Journal::synced(Vec::new(), 7);
+        journal.set_modified(9);
+        journal.sync();
+        assert_eq!((after(&journal, Loss::Everything), after(&journal, Loss::Nothing)), (7, 9));
+        let seen: std::collections::BTreeSet<_> =
+            (0..20).map(|seed| journal.modified_after(Loss::Torn(seed), &mut Random::new(seed))).collect();
+        assert_eq!(seen, [7, 9].into());
+        journal.sync_all();
+        assert_eq!(after(&journal, Loss::Everything), 9);
     }
 }

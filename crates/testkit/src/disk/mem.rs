@@ -1,8 +1,8 @@
 //! A disk in memory.
 //!
 //! Names lead to files as directory entries lead to inodes: who has a file open, mapped or locked keeps it whatever
-//! happens to its name. A file's time of modification is 0 until it is set, and again after a power loss. Directories
-//! themselves are durable at once.
+//! happens to its name. A file's time of modification is 0 until it is set, and durable when the file was synced by
+//! [`Append::sync`]. Directories themselves are durable at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -49,8 +49,8 @@ struct Content {
 }
 
 impl Content {
-    fn inode(bytes: Vec<u8>, journal: Option<Journal>) -> Inode {
-        Arc::new(Mutex::new(Self { bytes, journal, ..Self::default() }))
+    fn inode(bytes: Vec<u8>, modified_ns: i64, journal: Option<Journal>) -> Inode {
+        Arc::new(Mutex::new(Self { bytes, modified_ns, journal, ..Self::default() }))
     }
 
     fn write(&mut self, start: usize, bytes: &[u8]) {
@@ -70,10 +70,14 @@ impl MemDisk {
 
     /// Puts a file in place of what has that name, and makes the directories above it; all of it durable.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
+        self.put_modified(path, bytes, 0);
+    }
+
+    fn put_modified(&self, path: &Path, bytes: Vec<u8>, modified_ns: i64) {
         let mut names = self.0.lock();
         names.make_dirs(path.parent());
-        let journal = names.unsynced.is_some().then(|| Journal::synced(bytes.clone()));
-        let inode = Content::inode(bytes, journal);
+        let journal = names.unsynced.is_some().then(|| Journal::synced(bytes.clone(), modified_ns));
+        let inode = Content::inode(bytes, modified_ns, journal);
         if let Some(unsynced) = &mut names.unsynced {
             unsynced.synced.insert(path.to_owned(), Arc::clone(&inode));
         }
@@ -99,7 +103,8 @@ impl MemDisk {
         for (path, inode) in unsynced.after(loss, &mut random) {
             let content = inode.lock();
             let journal = content.journal.as_ref().expect("a recording disk");
-            left.put(&path, journal.after(loss, &mut random));
+            let bytes = journal.after(loss, &mut random);
+            left.put_modified(&path, bytes, journal.modified_after(loss, &mut random));
         }
         left
     }
@@ -205,7 +210,7 @@ impl Disk for MemDisk {
         if names.files.contains_key(path) || names.dirs.contains(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let inode = Content::inode(Vec::new(), names.unsynced.is_some().then(Journal::default));
+        let inode = Content::inode(Vec::new(), 0, names.unsynced.is_some().then(Journal::default));
         names.change(vec![(path.to_owned(), Some(Arc::clone(&inode)))]);
         Ok(Box::new(Opened(inode)))
     }
@@ -248,7 +253,12 @@ impl Disk for MemDisk {
     }
 
     fn set_modified(&self, path: &Path, modified_ns: i64) -> io::Result<()> {
-        self.inode(path)?.lock().modified_ns = modified_ns;
+        let inode = self.inode(path)?;
+        let mut content = inode.lock();
+        content.modified_ns = modified_ns;
+        if let Some(journal) = &mut content.journal {
+            journal.set_modified(modified_ns);
+        }
         Ok(())
     }
 
@@ -311,7 +321,10 @@ impl Append for Opened {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        WriteAt::sync(self)
+        if let Some(journal) = &mut self.0.lock().journal {
+            journal.sync_all();
+        }
+        Ok(())
     }
 }
 
