@@ -33,8 +33,22 @@ struct Unsynced {
     since: Vec<NameChange>,
 }
 
-/// Names that change together, each with the file it then leads to.
-type NameChange = Vec<(PathBuf, Option<Inode>)>;
+/// Names that change together.
+#[derive(Debug, Default)]
+struct NameChange {
+    /// Each with the file it then leads to.
+    names: Vec<(PathBuf, Option<Inode>)>,
+    /// The directories of which any, synced, makes all of it durable.
+    dirs: BTreeSet<PathBuf>,
+}
+
+impl NameChange {
+    /// Files get other names, or lose them.
+    fn of_files(names: Vec<(PathBuf, Option<Inode>)>) -> Self {
+        let dirs = names.iter().filter_map(|(path, _)| path.parent()).map(Path::to_owned).collect();
+        Self { names, dirs }
+    }
+}
 
 type Inode = Arc<Mutex<Content>>;
 
@@ -129,12 +143,12 @@ impl Unsynced {
     fn sync(&mut self, dir: &Path) {
         let mut kept: Vec<NameChange> = Vec::new();
         for change in self.since.drain(..) {
-            if !change.iter().any(|(path, _)| path.parent() == Some(dir)) {
+            if !change.dirs.contains(dir) {
                 kept.push(change);
                 continue;
             }
-            for (path, inode) in change {
-                kept.iter_mut().for_each(|earlier| earlier.retain(|(name, _)| *name != path));
+            for (path, inode) in change.names {
+                kept.iter_mut().for_each(|earlier| earlier.names.retain(|(name, _)| *name != path));
                 set(&mut self.synced, &path, inode);
             }
         }
@@ -150,7 +164,7 @@ impl Unsynced {
                 Loss::Torn(_) => random.one_in(2),
             };
             if happened {
-                change.iter().for_each(|(path, inode)| set(&mut left, path, inode.clone()));
+                change.names.iter().for_each(|(path, inode)| set(&mut left, path, inode.clone()));
             }
         }
         left
@@ -167,10 +181,31 @@ fn set(names: &mut BTreeMap<PathBuf, Inode>, path: &Path, inode: Option<Inode>) 
 impl Names {
     /// Changes names together.
     fn change(&mut self, change: NameChange) {
-        change.iter().for_each(|(path, inode)| set(&mut self.files, path, inode.clone()));
+        change.names.iter().for_each(|(path, inode)| set(&mut self.files, path, inode.clone()));
         if let Some(unsynced) = &mut self.unsynced {
             unsynced.since.push(change);
         }
+    }
+
+    /// Moves a directory with all that is in it, as one change.
+    fn move_dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.files.contains_key(to) || !self.entries(to).is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let moved = |path: &Path| {
+            path.strip_prefix(from).ok().map(|rest| to.components().chain(rest.components()).collect())
+        };
+        let mut change = NameChange { names: Vec::new(), dirs: BTreeSet::new() };
+        change.dirs.extend([from.parent(), to.parent()].into_iter().flatten().map(Path::to_owned));
+        for (path, inode) in &self.files {
+            if let Some(path_then) = moved(path) {
+                change.names.push((path.clone(), None));
+                change.names.push((path_then, Some(Arc::clone(inode))));
+            }
+        }
+        self.dirs = self.dirs.iter().map(|dir| moved(dir).unwrap_or_else(|| dir.clone())).collect();
+        self.change(change);
+        Ok(())
     }
 
     fn make_dirs(&mut self, dir: Option<&Path>) {
@@ -211,7 +246,7 @@ impl Disk for MemDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = Content::inode(Vec::new(), 0, names.unsynced.is_some().then(Journal::default));
-        names.change(vec![(path.to_owned(), Some(Arc::clone(&inode)))]);
+        names.change(NameChange::of_files(vec![(path.to_owned(), Some(Arc::clone(&inode)))]));
         Ok(Box::new(Opened(inode)))
     }
 
@@ -227,8 +262,12 @@ impl Disk for MemDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut names = self.0.lock();
         names.has_dir_of(to)?;
+        if names.dirs.contains(from) {
+            return names.move_dir(from, to);
+        }
         let inode = Arc::clone(names.files.get(from).ok_or(io::ErrorKind::NotFound)?);
-        names.change(vec![(from.to_owned(), None), (to.to_owned(), Some(inode))]);
+        let moved = vec![(from.to_owned(), None), (to.to_owned(), Some(inode))];
+        names.change(NameChange::of_files(moved));
         Ok(())
     }
 
@@ -237,7 +276,7 @@ impl Disk for MemDisk {
         if !names.files.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        names.change(vec![(path.to_owned(), None)]);
+        names.change(NameChange::of_files(vec![(path.to_owned(), None)]));
         Ok(())
     }
 
@@ -406,6 +445,29 @@ mod tests {
         file.sync().unwrap();
         assert_eq!(disk.files()[Path::new("/d/old")], b"Nce");
         assert_eq!(disk.after_power_loss(Loss::Nothing).files()[Path::new("/d/old")], b"ice");
+    }
+
+    #[test]
+    fn a_directory_moves_with_all_that_is_in_it_and_is_there_again_until_the_move_is_synced() {
+        let disk = MemDisk::recording();
+        disk.put(Path::new("/d/i/0/a"), Vec::new());
+        disk.put(Path::new("/d/i/b"), Vec::new());
+        disk.rename(Path::new("/d/i"), Path::new("/d/j")).unwrap();
+        assert_eq!(names(&disk), ["/d/j/0/a", "/d/j/b"]);
+        let entries = disk.list(Path::new("/d")).unwrap();
+        assert_eq!(entries, [DirEntry { path: "/d/j".into(), is_dir: true }]);
+        disk.sync_dir(Path::new("/d/j")).unwrap();
+        for seed in 0..20 {
+            let left = names(&disk.after_power_loss(Loss::Torn(seed))).concat();
+            assert!(["/d/i/0/a/d/i/b", "/d/j/0/a/d/j/b"].contains(&left.as_str()), "{left}");
+        }
+        disk.sync_dir(Path::new("/d")).unwrap();
+        assert_eq!(names(&disk.after_power_loss(Loss::Everything)), ["/d/j/0/a", "/d/j/b"]);
+        disk.create_dir(Path::new("/d/i")).unwrap();
+        assert!(
+            disk.rename(Path::new("/d/i"), Path::new("/d/j")).is_err(),
+            "what is not empty is not replaced"
+        );
     }
 
     #[test]

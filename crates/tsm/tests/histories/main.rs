@@ -19,4 +19,5 @@ mod planted;
 mod power_loss;
 mod random;
 mod seeds;
+mod series_index;
 mod together;
