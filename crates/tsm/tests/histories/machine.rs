@@ -8,13 +8,20 @@ use icecore_disk::Disk;
 use icecore_testkit::disk::{Action, Call, Hooked, Loss, MemDisk, Verdict};
 use icecore_tsm::{Shard, ShardDir, Writing};
 
+const START: i64 = 1_700_000_000_000_000_000;
+
 thread_local! {
-    static NOW: Cell<i64> = const { Cell::new(1_700_000_000_000_000_000) };
+    static NOW: Cell<i64> = const { Cell::new(START) };
 }
 
 /// The clock of the thread's machine.
 pub(crate) fn now() -> i64 {
     NOW.get()
+}
+
+/// A history begins at the same time on every thread.
+pub(crate) fn reset_clock() {
+    NOW.set(START);
 }
 
 /// Puts the clock forward, or back.
