@@ -3,6 +3,12 @@
 //!
 //! `ICECORE_SCHEDULES` chooses how many interleavings are tried. A failure prints the schedule that led to it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
 #[path = "../src/cache/pending.rs"]
 mod pending;
 #[path = "../src/tickets.rs"]

@@ -3,6 +3,12 @@
 //!
 //! `ICECORE_SCHEDULES` chooses how many interleavings are tried. A failure prints the schedule that led to it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic_in_result_fn,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
 #[path = "../src/log/own/commit.rs"]
 mod commit;
 
