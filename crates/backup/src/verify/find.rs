@@ -291,6 +291,7 @@ pub(super) fn by_name(name: &str) -> Option<(FileKind, bool)> {
         "tsm" => FileKind::Tsm,
         "tombstone" => FileKind::Tombstone,
         "wal" if stem.starts_with('_') => FileKind::Log,
+        "iwal" => FileKind::OwnLog,
         "manifest" => FileKind::Manifest,
         _ => return None,
     };
@@ -336,6 +337,8 @@ mod tests {
             ("000000001-000000001.tombstone", Some((FileKind::Tombstone, false))),
             ("_00001.wal", Some((FileKind::Log, false))),
             ("_00001.wal.torn", None),
+            ("00000001.iwal", Some((FileKind::OwnLog, false))),
+            ("00000001.iwal.torn", None),
             ("influxd.bolt", Some((FileKind::Bolt, false))),
             ("20261122T171531Z.1.tar.gz", Some((FileKind::Archive, true))),
             ("shard.tar", Some((FileKind::Archive, false))),

@@ -114,6 +114,7 @@ fn other(target: &Target, options: &Options) -> Vec<FileReport> {
         FileKind::Bolt | FileKind::Sqlite => vec![metadata::verify(target)],
         FileKind::Tombstone => vec![small(target, |file| tsm::tombstone(file, |_, _| {}))],
         FileKind::Log => vec![small(target, |file| tsm::log_segment(file, target.may_be_torn, |_, _| {}))],
+        FileKind::OwnLog => vec![own_log(target)],
         // What a manifest says has become part of the targets already.
         FileKind::Manifest | FileKind::Listing | FileKind::Tsm => vec![small(target, size_alone)],
     };
@@ -131,6 +132,19 @@ fn small(target: &Target, read: impl Fn(&dyn ReadAt) -> icecore_tsm::Result<tsm:
         Ok(file) => match read(&*file) {
             Ok(found) => return report.with(found),
             Err(error) => report.unreadable(cause(&error)),
+        },
+    }
+    report
+}
+
+/// A segment of Icecore's log, which is read beside its neighbours.
+fn own_log(target: &Target) -> FileReport {
+    let mut report = FileReport::new(&target.path, target.kind);
+    match tsm::own_log_segment(&RealDisk, &target.path, |_| {}) {
+        Ok(found) => return report.with(found),
+        Err(error) => match std::error::Error::source(&error).and_then(|source| source.downcast_ref()) {
+            Some(source) => refused(&mut report, source),
+            None => report.unreadable(error.to_string()),
         },
     }
     report
@@ -229,6 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (name, kind, is_gzip) in [
             ("_00001.wal", FileKind::Log, false),
+            ("00000001.iwal", FileKind::OwnLog, false),
             ("1-1.tombstone", FileKind::Tombstone, false),
             ("influxd.bolt", FileKind::Bolt, false),
             ("influxd.sqlite", FileKind::Sqlite, false),

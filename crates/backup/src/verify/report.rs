@@ -46,6 +46,8 @@ pub enum FileKind {
     Tombstone,
     /// A segment of influxd's log.
     Log,
+    /// A segment of Icecore's own log.
+    OwnLog,
     /// `influxd.bolt`, or a copy of it.
     Bolt,
     /// `influxd.sqlite`, or a copy of it.
@@ -121,6 +123,7 @@ impl FileKind {
             Self::Tsm => "tsm",
             Self::Tombstone => "tombstone",
             Self::Log => "log",
+            Self::OwnLog => "icecore-log",
             Self::Bolt => "bolt",
             Self::Sqlite => "sqlite",
             Self::Archive => "archive",

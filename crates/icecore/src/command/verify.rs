@@ -230,6 +230,7 @@ impl CountsJson {
             }
             check::FileKind::Tombstone => Self { deletes: Some(deletes), ..Self::default() },
             check::FileKind::Log => Self { entries: Some(entries), values, ..Self::default() },
+            check::FileKind::OwnLog => Self { entries: Some(entries), ..Self::default() },
             _ => Self::default(),
         }
     }

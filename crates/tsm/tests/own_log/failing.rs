@@ -161,3 +161,28 @@ fn a_file_that_is_in_the_way_is_not_touched() {
     assert!(try_append(&log, &mut model, 2, 20));
     assert_eq!(disk.files()[&super::model::path(1)], b"somebody's");
 }
+
+#[test]
+fn a_segment_that_failed_is_never_written_again() {
+    for action in [Action::WriteAt, Action::Sync] {
+        let (below, calls) = (disk(), AtomicU64::new(0));
+        let hook = move |call: &Call<'_>| {
+            let is_first = call.path == super::model::path(1);
+            if is_first && call.action == action {
+                // The first is for the header, the second for a record.
+                match calls.fetch_add(1, Ordering::Relaxed) {
+                    1 => return Verdict::Short(20, Failure::Io),
+                    nth => assert_eq!(nth, 0, "{call:?}"),
+                }
+            }
+            Verdict::Go
+        };
+        let hooked: Arc<dyn Disk> = Arc::new(Hooked::new(below.clone(), hook));
+        let mut model = Model::default();
+        let log = open_at_last(&hooked, &mut model, 0);
+        assert!(!try_append(&log, &mut model, 1, 200));
+        assert!(try_append(&log, &mut model, 2, 10) && try_append(&log, &mut model, 3, 10));
+        assert_eq!(log.stats().segments, 2);
+        assert_eq!(tickets(&super::model::found(&below).unwrap().1), [2, 3], "the first is void");
+    }
+}

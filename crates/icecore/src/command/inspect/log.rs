@@ -15,10 +15,10 @@ use crate::command::human::{Count, Times, counted};
 use crate::command::json::{Document, Key};
 use crate::command::{Failure, doing};
 
-/// Show the entries of a segment of influxd's log
+/// Show the entries of a segment of a log: influxd's, or Icecore's own
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A file _NNNNN.wal
+    /// A file _NNNNN.wal, or NNNNNNNN.iwal: of that number and ticket of each record, and what is torn or damaged
     file: PathBuf,
     /// Show the keys of each entry, too
     #[arg(long)]
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.file.extension().is_some_and(|extension| extension == "iwal") {
+        return super::own_log::run(&arguments.file, arguments.json);
+    }
     let file = open(&arguments.file)?;
     let mut out = stdout();
     // Whether it may have a torn tail depends on the segments beside it; alone, it may.

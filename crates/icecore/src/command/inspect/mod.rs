@@ -3,6 +3,7 @@
 mod bolt;
 mod bolt_text;
 mod log;
+mod own_log;
 mod tombstone;
 mod tsm;
 mod tsm_text;

@@ -33,6 +33,7 @@
 mod blocks;
 mod crew;
 mod log;
+mod own_log;
 mod pages;
 mod plan;
 mod report;
@@ -48,6 +49,7 @@ use icecore_disk::{Disk, ReadAt};
 use crate::error::{Error, Result};
 use crate::format::sums::Sums;
 pub use log::{LogSegment, log, log_segment};
+pub use own_log::{LogRecord, own_log_segment};
 pub use report::{Counts, Finding, FindingKind, Findings, Report, ShownKey};
 pub use tombstone::{tombstone, tombstone_version};
 

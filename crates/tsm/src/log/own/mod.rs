@@ -27,6 +27,7 @@ use crate::units::Ticket;
 use commit::Committer;
 use group::Gathered;
 use names::INTERLOCK;
+pub(crate) use replay::check;
 pub use replay::{Replayed, Segment, Unconfirmed, replay};
 use writer::{Files, Interlock, SharedFiles, Writer, lock, remove};
 
@@ -197,6 +198,7 @@ mod tests {
     #[derive(Default)]
     struct Panicking(u32);
 
+    #[expect(clippy::panic_in_result_fn, reason = "that is what it is for")]
     impl Sink for Panicking {
         type Group = Vec<u32>;
         type Error = &'static str;

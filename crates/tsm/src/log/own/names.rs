@@ -41,10 +41,7 @@ impl Listing {
             if let Some(number) = name.strip_suffix(TORN).and_then(number) {
                 next_segment = next_segment.max(number + 1);
             } else if name.ends_with(SUFFIX) {
-                let number = number(name).ok_or_else(|| {
-                    let what = "the name of a segment of Icecore's log has no number";
-                    Error::corrupt(what, Offset::START).in_file(&entry.path)
-                })?;
+                let number = number_of(&entry.path)?;
                 next_segment = next_segment.max(number + 1);
                 segments.push((number, entry.path));
             }
@@ -63,6 +60,18 @@ pub(super) fn torn(segment: &Path) -> PathBuf {
     let mut name = segment.as_os_str().to_owned();
     name.push(TORN);
     PathBuf::from(name)
+}
+
+/// The number of a segment.
+///
+/// # Errors
+/// `Corrupt` when its name has none.
+pub(super) fn number_of(path: &Path) -> Result<u64> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(number).ok_or_else(|| {
+        let what = "the name of a segment of Icecore's log has no number";
+        Error::corrupt(what, Offset::START).in_file(path)
+    })
 }
 
 /// The number of the segment with this name, if it is written as this module writes it: no two names have one number.

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use icecore_disk::Disk;
 
-use super::names::Listing;
+use super::names::{self, Listing};
 use crate::error::{Error, Result};
+use crate::file::verify::LogRecord;
 use crate::format::iwal::{self, HEAD_LEN, HEADER_LEN, Head, Header, Place};
 use crate::log::influx::TornTail;
 use crate::units::{Offset, Ticket};
@@ -87,6 +88,7 @@ pub fn replay(
         firsts.push(first);
         replayed.segments.push(Segment { number, path, max_ticket: None, bytes: 0 });
     }
+    let mut buffer = Vec::new(); // of the segment before, if nobody holds on to a body
     for (nth, segment) in replayed.segments.iter_mut().enumerate() {
         let mut from_here = firsts.iter().skip(nth).copied();
         let (Some(first), end) = (from_here.next().flatten(), from_here.flatten().next()) else { continue };
@@ -99,8 +101,9 @@ pub fn replay(
             replayed.records += 1;
             Ok(())
         };
-        let walked = read(disk, &path).and_then(|bytes| scope.walk(&bytes, count));
-        let walked = walked.map_err(|error| error.in_file(&path))?;
+        let bytes = read(disk, &path, buffer).map_err(|error| error.in_file(&path))?;
+        let walked = scope.walk(&bytes, count).map_err(|error| error.in_file(&path))?;
+        buffer = bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
         replayed.next_record = walked.next_record;
         replayed.unconfirmed =
             walked.unconfirmed.map(|(at, size)| Unconfirmed { path: path.clone(), at, size });
@@ -109,6 +112,42 @@ pub fn replay(
     replayed.max_ticket = replayed.segments.iter().filter_map(|segment| segment.max_ticket).max();
     replayed.bytes = replayed.segments.iter().map(|segment| segment.bytes).sum();
     Ok(replayed)
+}
+
+/// What one segment is, among those beside it.
+pub(crate) struct Checked {
+    /// Its length.
+    pub(crate) size: u64,
+    /// Where a torn tail begins.
+    pub(crate) torn: Option<Offset>,
+}
+
+/// Calls `each` with every record of the segment at `path` that counts.
+///
+/// # Errors
+/// As [`replay`]; damage of other segments is not told.
+pub(crate) fn check(disk: &dyn Disk, path: &Path, mut each: impl FnMut(&LogRecord)) -> Result<Checked> {
+    let number = names::number_of(path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let first = first_of(disk, path, number).map_err(|error| error.in_file(path))?;
+    let bytes = read(disk, path, Vec::new()).map_err(|error| error.in_file(path))?;
+    let mut checked = Checked { size: bytes.len() as u64, torn: None };
+    let Some(first) = first else { return Ok(checked) };
+    let segments = Listing::of(disk, dir).map_or_else(|_| Vec::new(), |listing| listing.segments);
+    let behind = segments.iter().filter(|(other, _)| *other > number);
+    let end = behind.filter_map(|(other, path)| first_of(disk, path, *other).ok().flatten()).next();
+    let walked = Scope { segment: number, first, end }.walk(&bytes, |at, head, body| {
+        let at = Offset::new(at.get() - HEAD_LEN as u64);
+        each(&LogRecord {
+            number: head.number,
+            ticket: head.ticket,
+            at,
+            size: (HEAD_LEN + body.len()) as u64,
+        });
+        Ok(())
+    });
+    checked.torn = walked.map_err(|error| error.in_file(path))?.torn.map(|(at, _)| at);
+    Ok(checked)
 }
 
 /// The number of the first record of a segment; `None` when the segment was not created to its end, and nothing was
@@ -125,7 +164,7 @@ fn first_of(disk: &dyn Disk, path: &Path, number: u64) -> Result<Option<u64>> {
             Err(Error::corrupt("a segment has another number than its name", Header::at_segment()))
         }
         Some(header) => Ok(Some(header.first)),
-        None if written(read(disk, path)?.get(HEADER_LEN..).unwrap_or_default()) == 0 => Ok(None),
+        None if written(read(disk, path, Vec::new())?.get(HEADER_LEN..).unwrap_or_default()) == 0 => Ok(None),
         None => Err(Error::corrupt("the header of a segment is not intact", Offset::START)),
     }
 }
@@ -221,17 +260,21 @@ impl Scope {
 
 /// The length without the zeros at the end.
 fn written(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    const CHUNK: usize = 4096; // looked at as a whole: half of a segment may be zeros
+    let zeros = bytes.rchunks(CHUNK).take_while(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0);
+    let rest = bytes.get(..bytes.len() - zeros.map(<[u8]>::len).sum::<usize>()).unwrap_or_default();
+    rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
-/// A whole segment.
-fn read(disk: &dyn Disk, path: &Path) -> Result<Bytes> {
+/// A whole segment, in `buffer` if it is large enough.
+fn read(disk: &dyn Disk, path: &Path, mut buffer: Vec<u8>) -> Result<Bytes> {
     let file = disk.open(path).map_err(Error::io_unnamed)?;
     let size = file.size().map_err(Error::io_unnamed)?;
-    let mut bytes = Vec::new();
-    let room = usize::try_from(size).ok().filter(|size| bytes.try_reserve_exact(*size).is_ok());
+    let has = buffer.len();
+    let fits = |size: &usize| buffer.try_reserve_exact(size.saturating_sub(has)).is_ok();
+    let room = usize::try_from(size).ok().filter(fits);
     let Some(size) = room else { return Err(Error::unfit("a segment of a log that is longer than memory")) };
-    bytes.resize(size, 0);
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io_unnamed)?;
-    Ok(Bytes::from(bytes))
+    buffer.resize(size, 0);
+    file.read_exact_at(&mut buffer, 0).map_err(Error::io_unnamed)?;
+    Ok(Bytes::from(buffer))
 }
