@@ -86,6 +86,11 @@ fn a_log_gives_the_same_points_in_memory_and_in_files_or_is_damaged() {
 }
 
 #[test]
+fn our_log_has_what_a_plain_reader_finds_and_goes_on_or_is_damaged() {
+    holds("iwal", 3000, props::iwal);
+}
+
+#[test]
 fn a_series_key_that_is_canonical_is_built_again_of_its_parts() {
     holds("series_key", 3000, props::series_key);
 }

@@ -7,6 +7,7 @@
 mod block;
 mod bolt;
 mod fields;
+mod iwal;
 mod lineprotocol;
 mod manifest;
 mod mend;
@@ -25,6 +26,7 @@ pub use block::strings::block_strings;
 pub use block::times::block_times;
 pub use bolt::bolt;
 pub use fields::fields;
+pub use iwal::iwal;
 pub use lineprotocol::lineprotocol;
 pub use manifest::manifest;
 pub use series_key::series_key;
