@@ -100,6 +100,17 @@ impl Client {
         self.send("GET", target, &[], &[])
     }
 
+    /// Writes line protocol into a bucket, named or by its id, and sees it acknowledged.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn write(&self, org: &str, bucket: &str, lines: &str) {
+        let target = format!("/api/v2/write?org={org}&bucket={bucket}");
+        let answer = self.send("POST", &target, &[], lines.as_bytes());
+        assert_eq!(answer.status, 204, "POST {target}: {}", answer.text());
+    }
+
     /// The body of `GET target`.
     ///
     /// # Panics

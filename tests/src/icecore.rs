@@ -137,3 +137,22 @@ pub fn export(dir: &Path, bucket_id: &str, format: &str) -> String {
     assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Runs `icecore COMMAND --data-dir DIR ARGUMENTS`, however it ends.
+///
+/// # Panics
+/// When the program cannot be started.
+pub fn try_run(name: &str, dir: &Path, arguments: &[&str]) -> Output {
+    command().args([name, "--data-dir"]).arg(dir).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// What `icecore COMMAND` over a directory prints.
+///
+/// # Panics
+/// When it fails.
+#[track_caller]
+pub fn run_on(name: &str, dir: &Path, arguments: &[&str]) -> String {
+    let output = try_run(name, dir, arguments);
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -29,9 +29,17 @@ impl Influxd {
     /// # Panics
     /// When it does not come up.
     pub fn start(influxd: &Path, dir: &Path) -> Self {
+        Self::start_with(influxd, dir, &[])
+    }
+
+    /// The same with more flags.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_with(influxd: &Path, dir: &Path, flags: &[&str]) -> Self {
         let mut logs = String::new();
         for _ in 0..STARTS_MAX {
-            match Self::try_start(influxd, dir) {
+            match Self::try_start(influxd, dir, flags) {
                 Ok(server) => return server,
                 Err(log) if log.contains("address already in use") => logs.push_str(&log),
                 Err(log) => panic!("influxd does not start:\n{log}"),
@@ -45,13 +53,13 @@ impl Influxd {
     /// # Panics
     /// When it comes up.
     pub fn log_of_a_start_that_fails(influxd: &Path, dir: &Path) -> String {
-        match Self::try_start(influxd, dir) {
+        match Self::try_start(influxd, dir, &[]) {
             Ok(_) => panic!("influxd opens {}", dir.display()),
             Err(log) => log,
         }
     }
 
-    fn try_start(influxd: &Path, dir: &Path) -> Result<Self, String> {
+    fn try_start(influxd: &Path, dir: &Path, flags: &[&str]) -> Result<Self, String> {
         let client = Client::new(&free_address());
         let mut process = Process::spawn(
             Command::new(influxd)
@@ -61,7 +69,8 @@ impl Influxd {
                 .arg("--sqlite-path")
                 .arg(dir.join("influxd.sqlite"))
                 .arg("--engine-path")
-                .arg(dir.join("engine")),
+                .arg(dir.join("engine"))
+                .args(flags),
         );
         let up = |_: &str| {
             client.try_send("GET", "/health", &[], &[]).is_ok_and(|a| a.status == 200).then_some(())
@@ -84,6 +93,15 @@ impl Influxd {
     pub fn stop(self) {
         let (status, log) = self.process.end_by(Signal::INT);
         assert!(status.success(), "{status}\n{log}");
+    }
+
+    /// Ends it by SIGKILL: what it has acknowledged is in its log.
+    ///
+    /// # Panics
+    /// When it had ended by itself.
+    pub fn kill(self) {
+        let (status, log) = self.process.end_by(Signal::KILL);
+        assert_eq!(status.code(), None, "{log}");
     }
 }
 

@@ -130,7 +130,7 @@ fn value(kind: &str, text: &str) -> Value {
 }
 
 /// `GROUP BY *` names every tag of the measurement; those that a series lacks are empty.
-fn series_key(measurement: &str, tags: &BTreeMap<String, String>) -> String {
+pub(crate) fn series_key(measurement: &str, tags: &BTreeMap<String, String>) -> String {
     let mut key = measurement.replace(',', "\\,").replace(' ', "\\ ");
     for (name, value) in tags.iter().filter(|(_, value)| !value.is_empty()) {
         key.push_str(&format!(",{}={}", escape(name), escape(value)));

@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod bolt;
 pub mod fixture;
+pub mod flux;
 pub mod http;
 pub mod icecore;
 pub mod influxd1;
@@ -23,3 +24,4 @@ pub mod sql;
 pub mod tree;
 pub mod tsm;
 pub mod values;
+pub mod workload;

@@ -87,6 +87,13 @@ impl Values {
         }
     }
 
+    /// Adds all of what was written later: it wins.
+    pub fn overwrite(&mut self, later: Self) {
+        for (column, points) in later.columns {
+            self.columns.entry(column).or_default().extend(points);
+        }
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.columns.values().map(BTreeMap::len).sum()
