@@ -1,7 +1,7 @@
 //! Every value of a bucket through Flux, from a real influxd 2.9.
 //!
 //! The answer is annotated CSV: blocks of tables with equal columns, each block with its types, which columns are of the
-//! key, and names.
+//! key, and names. A line break in a string comes as `\r\n`; so a string that has `\r\n` is not read as it is.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ fn rows(text: &str) -> Vec<Vec<String>> {
             '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
             '"' => quoted = !quoted,
             ',' if !quoted => row.push(std::mem::take(&mut cell)),
-            '\r' if !quoted && chars.peek() == Some(&'\n') => {}
+            '\r' if chars.peek() == Some(&'\n') => {}
             '\n' if !quoted => {
                 row.push(std::mem::take(&mut cell));
                 rows.push(std::mem::take(&mut row));
@@ -116,7 +116,7 @@ mod tests {
         let text = "#datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,string,string,string,string\r\n\
                     #group,false,false,true,true,false,false,true,true,true\r\n\
                     ,result,table,_start,_stop,_time,_value,_field,_measurement,a b\r\n\
-                    ,_result,0,x,y,1970-01-01T00:00:00.000000005Z,\"two\n\"\"lines\"\"\",s,m,\"x,y\"\r\n\
+                    ,_result,0,x,y,1970-01-01T00:00:00.000000005Z,\"two\r\n\"\"lines\"\"\",s,m,\"x,y\"\r\n\
                     \r\n\
                     #datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,unsignedLong,string,string\r\n\
                     #group,false,false,true,true,false,false,true,true\r\n\

@@ -104,6 +104,14 @@ impl Values {
         self.columns.is_empty()
     }
 
+    /// The values of a column by nanosecond.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn column(&self, series: &str, field: &str) -> &BTreeMap<i64, Value> {
+        &self.columns[&(series.to_owned(), field.to_owned())]
+    }
+
     /// All series and fields, each with its first and last time.
     pub fn spans(&self) -> impl Iterator<Item = (&Column, i64, i64)> {
         self.columns.iter().filter_map(|(column, points)| {
