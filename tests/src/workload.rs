@@ -99,7 +99,9 @@ impl Workload {
         const WORDS: [&str; 7] =
             ["ok", "", "two\nlines\n", "said \\\"no\\\", = and", "tab\t", "nöt ascii ☃", "c:\\\\dir"];
         match self.random.below(20) {
-            0 => (0..200).map(|_| char::from(b'a' + (self.random.below(26) as u8))).collect(),
+            0 => (0..200)
+                .map(|_| char::from(b'a' + u8::try_from(self.random.below(26)).expect("a letter")))
+                .collect(),
             word => WORDS[word % WORDS.len()].to_owned(),
         }
     }

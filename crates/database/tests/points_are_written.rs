@@ -1,4 +1,5 @@
 //! Line protocol goes in, and comes out of reads, exports and the directory that is opened again.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::path::Path;
 

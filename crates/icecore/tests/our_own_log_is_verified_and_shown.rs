@@ -1,7 +1,6 @@
 //! `icecore verify` and `icecore inspect wal` know the segments of Icecore's own log.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
-#[expect(dead_code, reason = "the fixtures are for others")]
 mod common;
 
 use std::fs;

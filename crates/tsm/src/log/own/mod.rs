@@ -188,7 +188,6 @@ fn is_flushed(segment: &Segment, flushed: Ticket) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::panic_in_result_fn, reason = "a committer that panics is what is tried")]
 mod tests {
     use std::thread;
 
