@@ -2,7 +2,7 @@
 //!
 //! A body that ends before its framing says so is an error, as it is for every real client.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -100,6 +100,19 @@ impl Client {
         self.send("GET", target, &[], &[])
     }
 
+    /// A connection of its own, for one request after the other.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn connect(&self) -> io::Result<Connection> {
+        let stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        let authorization = self.authorization.as_deref().unwrap_or_default();
+        let head = format!("Host: {}\r\n{authorization}", self.address);
+        Ok(Connection { stream: BufReader::new(stream), head })
+    }
+
     /// Writes line protocol into a bucket, named or by its id, and sees it acknowledged.
     ///
     /// # Panics
@@ -123,20 +136,55 @@ impl Client {
     }
 }
 
+/// A connection that stays open for one request after the other.
+#[derive(Debug)]
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    head: String,
+}
+
+impl Connection {
+    /// Sends a request with a body and reads the answer, whose length must be stated.
+    ///
+    /// # Errors
+    /// When the connection breaks before the answer is there as a whole.
+    pub fn post(&mut self, target: &str, body: &[u8]) -> io::Result<Answer> {
+        let head = format!("POST {target} HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", self.head, body.len());
+        let stream = self.stream.get_mut();
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            if self.stream.read_until(b'\n', &mut bytes)? == 0 {
+                return Err(broken("no end of the header"));
+            }
+        }
+        let mut answer = Answer { body: Vec::new(), ..Answer::parse_head(&bytes)? };
+        let length = answer.header("content-length").map_or(Ok(0), str::parse);
+        answer.body.resize(length.map_err(|_| broken("no length"))?, 0);
+        self.stream.read_exact(&mut answer.body)?;
+        Ok(answer)
+    }
+}
+
 impl Answer {
     fn parse(bytes: &[u8]) -> io::Result<Self> {
         let head_len = find(bytes, b"\r\n\r\n").ok_or_else(|| broken("no end of the header"))?;
-        let head = String::from_utf8_lossy(&bytes[..head_len]);
+        let mut answer = Self::parse_head(&bytes[..head_len])?;
+        answer.body = answer.unframe(&bytes[head_len + 4..])?;
+        Ok(answer)
+    }
+
+    /// Without its body.
+    fn parse_head(bytes: &[u8]) -> io::Result<Self> {
+        let head = String::from_utf8_lossy(bytes);
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(": "));
-        let mut answer = Self {
+        Ok(Self {
             status: status.ok_or_else(|| broken("no status"))?,
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: Vec::new(),
-        };
-        answer.body = answer.unframe(&bytes[head_len + 4..])?;
-        Ok(answer)
+        })
     }
 
     fn unframe(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -108,7 +108,11 @@ pub fn refusal_to_serve(dir: &Path, flags: &[&str]) -> (ExitStatus, String) {
     process.end()
 }
 
-fn spawn(dir: &Path, flags: &[&str]) -> Process {
+/// `icecore serve` that may not listen yet.
+///
+/// # Panics
+/// When the program cannot be started.
+pub fn spawn(dir: &Path, flags: &[&str]) -> Process {
     Process::spawn(
         command().args(["serve", "--http-bind-address", "127.0.0.1:0", "--data-dir"]).arg(dir).args(flags),
     )

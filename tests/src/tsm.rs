@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use icecore_disk::Disk;
 use icecore_testkit::MemDisk;
 use icecore_tsm::block::Flavor;
-use icecore_tsm::{BlockType, Column, FileName, TsmFile, TsmWriter, WriterOptions};
+use icecore_tsm::{
+    BlockType, Column, FileName, Shard, ShardDir, TimeRange, Trust, TsmFile, TsmWriter, WriterOptions, key,
+};
 
 use crate::archive::Files;
+use crate::values::{Value, Values};
 
 /// All TSM files below a directory, with the folders that they lie in.
 ///
@@ -37,6 +40,45 @@ pub fn paths(dir: &Path) -> Vec<PathBuf> {
 pub fn open(disk: &dyn Disk, path: &Path) -> TsmFile {
     let name = FileName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
     TsmFile::open(disk, path, name).unwrap()
+}
+
+/// Every value of an archive, read by the library.
+///
+/// # Panics
+/// When something in it is damaged.
+pub fn values(files: &Files) -> Values {
+    let (disk, dir) = (MemDisk::default(), ShardDir { data: "/data".into(), wal: "/wal".into() });
+    disk.create_dir(&dir.data).unwrap();
+    for (name, content) in files {
+        disk.put(&dir.data.join(name), content.clone());
+    }
+    let shard = Shard::open_read_only(&disk, &dir, Trust::Directory).unwrap();
+    let mut values = Values::default();
+    let read = shard.keys(|composite, _| {
+        let (series, field) = key::split(composite).unwrap();
+        let [series, field] = [series, field].map(|part| String::from_utf8(part.to_vec()).unwrap());
+        shard.read(composite, TimeRange::ALL, |column| {
+            for (at, time_ns) in column.times.iter().enumerate() {
+                values.insert(&series, &field, *time_ns, value(&column.values, at));
+            }
+            Ok(())
+        })
+    });
+    read.unwrap();
+    assert!(shard.damage().is_empty(), "{:?}", shard.damage());
+    values
+}
+
+fn value(values: &icecore_tsm::Values, at: usize) -> Value {
+    match values {
+        icecore_tsm::Values::Float(values) => Value::Float(values[at].to_bits()),
+        icecore_tsm::Values::Integer(values) => Value::Integer(values[at]),
+        icecore_tsm::Values::Unsigned(values) => Value::Unsigned(values[at]),
+        icecore_tsm::Values::Boolean(values) => Value::Boolean(values.get(at).unwrap()),
+        icecore_tsm::Values::String(values) => {
+            Value::String(String::from_utf8(values.get(at).unwrap().to_vec()).unwrap())
+        }
+    }
 }
 
 /// The files that hold what a TSM file holds, decoded and encoded: other blocks, and where the options say so more than

@@ -104,6 +104,13 @@ impl Values {
         self.columns.is_empty()
     }
 
+    /// Every value with its column and nanosecond.
+    pub fn iter(&self) -> impl Iterator<Item = (&Column, i64, &Value)> {
+        let columns = self.columns.iter();
+        columns
+            .flat_map(|(column, points)| points.iter().map(move |(time_ns, value)| (column, *time_ns, value)))
+    }
+
     /// The values of a column by nanosecond.
     ///
     /// # Panics
