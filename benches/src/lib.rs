@@ -2,7 +2,10 @@
 //!
 //! When the benches only have to show that they work (`cargo test --benches`), the generated sets are small.
 
+pub mod digest;
 pub mod history;
+pub mod table;
+pub mod usage;
 
 use std::fs;
 use std::path::PathBuf;

@@ -19,10 +19,11 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(build)
 }
 
-/// A test binary lies in `<target>/<profile>/deps`.
+/// A test binary lies in `<target>/<profile>/deps`, a program in `<target>/<profile>`.
 fn build() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile_dir = test.ancestors().nth(2).unwrap();
+    let own = std::env::current_exe().unwrap();
+    let dir = own.parent().unwrap();
+    let profile_dir = if dir.ends_with("deps") { dir.parent().unwrap() } else { dir };
     let profile = match profile_dir.file_name().unwrap().to_str().unwrap() {
         "debug" => "dev",
         other => other,
@@ -77,6 +78,11 @@ impl Server {
     /// A client without credentials.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it by `signal`; gives how it ended and its log.

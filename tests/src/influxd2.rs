@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -86,12 +86,25 @@ impl Influxd {
         &self.client
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it by `signal`; gives how it ended and its log.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn end_by(self, signal: Signal) -> (ExitStatus, String) {
+        self.process.end_by(signal)
+    }
+
     /// Stops it gracefully: SIGINT; at SIGTERM it stops at once.
     ///
     /// # Panics
     /// When it does not end with success.
     pub fn stop(self) {
-        let (status, log) = self.process.end_by(Signal::INT);
+        let (status, log) = self.end_by(Signal::INT);
         assert!(status.success(), "{status}\n{log}");
     }
 

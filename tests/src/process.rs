@@ -35,6 +35,11 @@ impl Process {
         Self { child, log, readers }
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it printed so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()

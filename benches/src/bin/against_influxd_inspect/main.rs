@@ -19,9 +19,10 @@ use std::process::{Command, ExitCode};
 use clap::{Parser, ValueEnum};
 use icecore_benches::FLEET_BUCKET;
 use icecore_benches::history::{self, History, Scale};
+use icecore_benches::table::Table;
 
 use process::{Runs, Sink};
-use table::{Row, Table};
+use table::{ratio, row};
 
 /// Compare icecore with influxd inspect on a directory of more than 500 MB
 #[derive(Debug, Parser)]
@@ -164,13 +165,13 @@ fn compare_exports(contestants: &[Contestant], history: &History, runs: &Runs<'_
         let peer = peer_seconds(contestants, &all);
         for ((contestant, runs), lines) in contestants.iter().zip(&all).zip(&compared) {
             let seconds = process::median(runs);
-            table.push(Row::new(
+            table.push(row(
                 format!("{}, {sink}", contestant.name),
                 runs,
                 [
                     format!("{:.2}", values / seconds / 1e6),
                     format!("{:.3}", lines.lines.bytes as f64 / seconds / 1e9),
-                    table::ratio(peer, seconds),
+                    ratio(peer, seconds),
                 ],
             ));
         }
@@ -194,10 +195,10 @@ fn compare_checks(contestants: &[Contestant], history: &History, runs: &Runs<'_>
     let mut table = Table::new(["verify", "seconds", "CPU seconds", "GB/s of TSM", "times the peer"]);
     for (contestant, runs) in contestants.iter().zip(&all) {
         let seconds = process::median(runs);
-        table.push(Row::new(
+        table.push(row(
             contestant.name.to_owned(),
             runs,
-            [format!("{:.3}", history.tsm_bytes as f64 / seconds / 1e9), table::ratio(peer, seconds)],
+            [format!("{:.3}", history.tsm_bytes as f64 / seconds / 1e9), ratio(peer, seconds)],
         ));
     }
     print!("{table}");

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use icecore_benches::{table, usage};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::Contestant;
@@ -89,7 +90,8 @@ fn run(contestant: &Contestant, sink: Sink) -> Run {
     let ended = waitid(WaitId::Pid(Pid::from_child(&child)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     let seconds = start.elapsed().as_secs_f64();
     ended.expect("a child can be awaited");
-    let cpu_seconds = cpu_seconds(&child);
+    // The system keeps it until the process is waited for.
+    let cpu_seconds = usage::cpu_seconds(child.id()).ok();
     let status = child.wait().expect("a child can be awaited");
     if !status.success() {
         let mut text = String::new();
@@ -99,33 +101,12 @@ fn run(contestant: &Contestant, sink: Sink) -> Run {
     Run { seconds, cpu_seconds, lines: lines.unwrap_or_default() }
 }
 
-/// What a process that ended has spent, in user and system mode; the system keeps that until it is waited for.
-fn cpu_seconds(child: &Child) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
-    // The name of the program stands in parentheses and may have some itself; the ticks are 12th and 13th behind it.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
-    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
-}
-
 /// The time that as many runs stay below as above.
 pub(crate) fn median(runs: &[Run]) -> f64 {
-    median_of(runs.iter().map(|run| run.seconds))
+    table::median(runs.iter().map(|run| run.seconds))
 }
 
 /// The same of the time on all cores.
 pub(crate) fn median_cpu(runs: &[Run]) -> f64 {
-    median_of(runs.iter().map(|run| run.cpu_seconds.unwrap_or(f64::NAN)))
-}
-
-fn median_of(seconds: impl Iterator<Item = f64>) -> f64 {
-    let mut seconds: Vec<f64> = seconds.collect();
-    seconds.sort_by(f64::total_cmp);
-    let middle = seconds.len() / 2;
-    match seconds.get(middle.wrapping_sub(usize::from(seconds.len().is_multiple_of(2)))..=middle) {
-        Some([low, high]) => f64::midpoint(*low, *high),
-        Some([middle]) => *middle,
-        _ => f64::NAN,
-    }
+    table::median(runs.iter().map(|run| run.cpu_seconds.unwrap_or(f64::NAN)))
 }
