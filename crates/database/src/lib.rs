@@ -27,7 +27,7 @@ mod write;
 pub use database::{Database, MetadataCut};
 pub use error::Error;
 pub use export::Format;
-pub use icecore_catalog::ShardId;
+pub use icecore_catalog::{Id, ShardId};
 pub use icecore_lineprotocol::{Precision, UnknownPrecision};
 pub use icecore_tsm::OpenShard;
 pub use options::{Mode, Options, Paths};

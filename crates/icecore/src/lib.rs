@@ -21,7 +21,7 @@
 
 pub use icecore_catalog::OnboardRequest;
 pub use icecore_database::{
-    Database, Error, FieldValue, Format, MetadataCut, Mode, OpenShard, Options, Partial, Paths, Point,
+    Database, Error, FieldValue, Format, Id, MetadataCut, Mode, OpenShard, Options, Partial, Paths, Point,
     Precision, ShardId, WriteError, WriteReport,
 };
 pub use icecore_http as http;

@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match damaged {
         0 => Ok(()),
+        1 => Err(Failure::Damaged("one damaged shard was left as it is".to_owned())),
         _ => Err(Failure::Damaged(format!("{damaged} damaged shards were left as they are"))),
     }
 }

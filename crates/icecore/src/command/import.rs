@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use flate2::read::MultiGzDecoder;
-use icecore::{Database, Mode, Options, Precision};
+use icecore::{Database, Id, Mode, Options, Precision};
 use serde::Serialize;
 
 use super::progress::Progress;
@@ -71,9 +71,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bucket = arguments.bucket_id.to_ascii_lowercase();
     let bucket =
         bucket.parse().map_err(|_| Failure::Refused(format!("{bucket:?} is not the id of a bucket")))?;
-    let database = Database::open(arguments.place.paths(), Options::new(Mode::ReadWrite))?;
     let mut source = Source::open(&arguments.file)?;
+    let database = Database::open(arguments.place.paths(), Options::new(Mode::ReadWrite))?;
     let mut imported = Imported::default();
+    let outcome = import(arguments, &database, bucket, &mut source, &mut imported);
+    drop(source);
+    // What is durable stays, whatever came behind it, and influxd can have the directory.
+    let flushed = database.flush();
+    outcome?;
+    flushed?;
+    match arguments.json {
+        true => println!("{}", serde_json::json!(imported)),
+        false => println!("{} points, {} values", imported.points, imported.values),
+    }
+    match imported.partial {
+        0 => Ok(()),
+        1 => Err(Failure::Refused("one batch was not taken whole".to_owned())),
+        batches => Err(Failure::Refused(format!("{batches} batches were not taken whole"))),
+    }
+}
+
+/// Writes batch after batch, and counts what is durable.
+fn import(
+    arguments: &Arguments,
+    database: &Database,
+    bucket: Id,
+    source: &mut Source,
+    imported: &mut Imported,
+) -> Result<(), Failure> {
     while let Some(lines) = source.next()? {
         let report =
             database.write(bucket, lines, arguments.precision.into()).map_err(|error| match error {
@@ -90,16 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             tracing::warn!("{partial}");
         }
     }
-    drop(source);
-    database.flush()?;
-    match arguments.json {
-        true => println!("{}", serde_json::json!(imported)),
-        false => println!("{} points, {} values", imported.points, imported.values),
-    }
-    match imported.partial {
-        0 => Ok(()),
-        batches => Err(Failure::Refused(format!("{batches} batches were not taken whole"))),
-    }
+    Ok(())
 }
 
 /// Whole lines of a file, a batch at a time.
