@@ -180,7 +180,7 @@ fn no_acknowledged_write_is_lost_by_kills_under_load() {
             let [there, not] = writer.check(&batches(found, writer.number));
             pending = [pending[0] + there, pending[1] + not];
         }
-        if kill % 25 == 0 {
+        if kill.is_multiple_of(25) {
             println!("{kill} kills, {} values", found.len());
         }
     };
