@@ -42,16 +42,17 @@ impl Cache {
         let (tickets, forms) = (self.tickets.read(), self.forms.read());
         let partitions = self.partitions.each_ref().map(|partition| partition.read());
         let (mut composite, mut column) = (Vec::new(), Column::new(BlockType::Float));
+        let mut fields = Fields::default();
         for (partition, series) in sorted(&partitions) {
             let rows = in_order(partition, series, &tickets, TimeRange::ALL);
             composite.clear();
             composite.extend_from_slice(partition.key(series));
             composite.extend_from_slice(SEPARATOR);
             let field_at = composite.len();
-            for (name, _) in fields_of(rows.iter().copied(), &forms) {
+            for (name, _) in fields.of(rows.iter().copied(), &forms) {
                 composite.truncate(field_at);
-                composite.extend_from_slice(&name);
-                put_column(&rows, &forms, &name, &mut column)?;
+                composite.extend_from_slice(name);
+                put_column(&rows, &forms, name, &mut column)?;
                 each(&composite, &column)?;
             }
         }
@@ -66,7 +67,7 @@ impl Cache {
     /// Calls `each` with every composite key and its type, in no order.
     pub(crate) fn keys(&self, each: &mut dyn FnMut(&[u8], BlockType)) {
         let forms = self.forms.read();
-        let mut composite = Vec::new();
+        let (mut composite, mut fields) = (Vec::new(), Fields::default());
         for partition in &self.partitions {
             let partition = partition.read();
             for series in 0..partition.len() {
@@ -74,10 +75,10 @@ impl Cache {
                 composite.extend_from_slice(partition.key(series));
                 composite.extend_from_slice(SEPARATOR);
                 let field_at = composite.len();
-                for (name, kind) in fields_of(partition.rows(series), &forms) {
+                for (name, kind) in fields.of(partition.rows(series), &forms) {
                     composite.truncate(field_at);
-                    composite.extend_from_slice(&name);
-                    each(&composite, kind);
+                    composite.extend_from_slice(name);
+                    each(&composite, *kind);
                 }
             }
         }
@@ -122,29 +123,36 @@ fn in_order<'a>(partition: &'a Partition, series: u32, tickets: &[Ticket], range
     rows
 }
 
-/// The forms of rows, each once.
-fn forms_of<'a>(rows: impl Iterator<Item = Row<'a>>, forms: &Forms) -> Vec<Arc<Form>> {
-    let mut numbers: Vec<u32> = Vec::new();
-    for row in rows {
-        if numbers.last() != Some(&row.shape) {
-            numbers.push(row.shape);
-        }
-    }
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers.iter().filter_map(|number| forms.get(*number).cloned()).collect()
+/// Name and type of every field that rows have, by name. Series beside each other mostly have the same.
+#[derive(Debug, Default)]
+struct Fields {
+    /// The shapes that `fields` are of, ascending.
+    shapes: Vec<u32>,
+    fields: Vec<(Vec<u8>, BlockType)>,
+    /// Those of the rows being looked at.
+    next: Vec<u32>,
 }
 
-/// Name and type of every field that rows have, by name.
-fn fields_of<'a>(rows: impl Iterator<Item = Row<'a>>, forms: &Forms) -> Vec<(Vec<u8>, BlockType)> {
-    let forms = forms_of(rows, forms);
-    let fields = forms.iter().flat_map(|form| form.fields());
-    let mut fields: Vec<_> = fields.map(|(name, kind)| (name.to_vec(), kind)).collect();
-    if forms.len() > 1 {
-        fields.sort_unstable();
-        fields.dedup();
+impl Fields {
+    fn of<'a>(&mut self, rows: impl Iterator<Item = Row<'a>>, forms: &Forms) -> &[(Vec<u8>, BlockType)] {
+        self.next.clear();
+        for row in rows {
+            if self.next.last() != Some(&row.shape) {
+                self.next.push(row.shape);
+            }
+        }
+        self.next.sort_unstable();
+        self.next.dedup();
+        if self.next != self.shapes {
+            std::mem::swap(&mut self.next, &mut self.shapes);
+            let all = self.shapes.iter().filter_map(|shape| forms.get(*shape)).flat_map(|form| form.fields());
+            self.fields.clear();
+            self.fields.extend(all.map(|(name, kind)| (name.to_vec(), kind)));
+            self.fields.sort_unstable();
+            self.fields.dedup();
+        }
+        &self.fields
     }
-    fields
 }
 
 /// Replaces `out` by the values of a field in rows that are in order; of equal times the last counts.

@@ -46,6 +46,8 @@ pub(crate) struct Rolling<S> {
     failed: Option<Error>,
     /// A block being encoded.
     block: Vec<u8>,
+    /// The index of a key being encoded.
+    section: Vec<u8>,
 }
 
 /// The file being written.
@@ -104,6 +106,7 @@ impl<S: Sink> Rolling<S> {
             entries: Vec::new(),
             failed: None,
             block: Vec::new(),
+            section: Vec::new(),
         }
     }
 
@@ -222,9 +225,9 @@ impl<S: Sink> Rolling<S> {
     /// Gives the index of the current key to the sink.
     fn leave_key(&mut self) -> Result<()> {
         if let (Some(last), false) = (&self.last, self.entries.is_empty()) {
-            let mut section = Vec::new();
-            index::put_key(&mut section, &last.key, last.kind, &self.entries)?;
-            self.sink.index(&section)?;
+            self.section.clear();
+            index::put_key(&mut self.section, &last.key, last.kind, &self.entries)?;
+            self.sink.index(&self.section)?;
             self.entries.clear();
         }
         Ok(())

@@ -43,7 +43,7 @@ impl Runs {
 /// Values on their way into words, made of each two that follow one another in a list.
 ///
 /// Invariant: `buffer[head..len]` are the values ahead, at least [`LOOK_AHEAD`] of them unless `list` is down to one.
-struct Ahead<'a, T, F> {
+struct Ahead<'a, T, F, const SIZE: usize> {
     /// Its first is the second half of the last value in the buffer.
     list: &'a [T],
     make: F,
@@ -53,8 +53,10 @@ struct Ahead<'a, T, F> {
 }
 
 /// Large enough that moving the values ahead to the front is rare.
-const SIZE: usize = 1024;
-const _: () = assert!(SIZE > LOOK_AHEAD, "a refill makes progress");
+const LARGE: usize = 1024;
+/// For lists that fit as a whole: clearing the large buffer would take longer than to encode them.
+const SMALL: usize = 32;
+const _: () = assert!(LARGE > LOOK_AHEAD, "a refill makes progress");
 
 /// Appends words that hold what `make` makes of each two values that follow one another in `list`.
 ///
@@ -66,7 +68,21 @@ pub(in super::super) fn encode<T: Copy>(
     runs: Runs,
     out: &mut Vec<u8>,
 ) {
-    let mut ahead = Ahead { list, make, buffer: [0; SIZE], head: 0, len: 0 };
+    if list.len() <= SMALL {
+        encode_in([0; SMALL], list, make, runs, out);
+    } else {
+        encode_in([0; LARGE], list, make, runs, out);
+    }
+}
+
+fn encode_in<T: Copy, const SIZE: usize>(
+    buffer: [u64; SIZE],
+    list: &[T],
+    make: impl Fn(T, T) -> u64,
+    runs: Runs,
+    out: &mut Vec<u8>,
+) {
+    let mut ahead = Ahead { list, make, buffer, head: 0, len: 0 };
     loop {
         let (values, remaining) = ahead.peek();
         if remaining == 0 {
@@ -81,7 +97,7 @@ pub(in super::super) fn encode<T: Copy>(
     }
 }
 
-impl<T: Copy, F: Fn(T, T) -> u64> Ahead<'_, T, F> {
+impl<T: Copy, F: Fn(T, T) -> u64, const SIZE: usize> Ahead<'_, T, F, SIZE> {
     /// The values ahead, as many as the buffer has, and the number of all that remain.
     #[expect(clippy::indexing_slicing, reason = "head <= len <= SIZE, see the type")]
     #[inline]
