@@ -34,6 +34,7 @@ pub struct ShardArchive {
     prefix: String,
     cut_ns: i64,
     always_list: bool,
+    copies: bool,
     /// The files to send, then those that are only listed.
     members: Vec<Member>,
     sent_count: usize,
@@ -73,6 +74,7 @@ impl ShardArchive {
             prefix: format!("{}/{}/{id}/", shard.bucket, shard.policy),
             cut_ns: snapshot.cut_ns(),
             always_list: selection.always_list,
+            copies: false,
             members: sent.into_iter().chain(listed).collect(),
             sent_count,
             stage: Stage::Head(0),
@@ -96,6 +98,13 @@ impl ShardArchive {
             }
         }
         Ok(true)
+    }
+
+    /// The same bytes, but read into memory and not mapped: for those who work on them, as a compressor does. There a bad
+    /// sector is an error, and under a map a signal (design D3).
+    #[must_use]
+    pub fn copied(self) -> Self {
+        Self { copies: true, ..self }
     }
 
     /// Bytes of the whole archive; `None` while a file with deletes is not planned yet.
@@ -170,6 +179,7 @@ impl ShardArchive {
     fn head(&mut self, at: usize) -> Result<(), Error> {
         let Some(member) = self.members.get_mut(at) else { return Ok(()) };
         let chunks = member.chunks().map_err(|source| Error::Shard { id: self.id, source })?;
+        let chunks = if self.copies { chunks.copied() } else { chunks };
         let Some(member) = self.members.get(at) else { return Ok(()) };
         let size = member.size().unwrap_or(0);
         if size == 0 {

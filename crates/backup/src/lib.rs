@@ -18,6 +18,7 @@
 //! ```
 
 mod archive;
+pub mod encode;
 mod metadata;
 mod ustar;
 pub mod verify;

@@ -27,6 +27,8 @@ fn archive(database: &Database, id: ShardId, selection: &Selection) -> Vec<u8> {
     assert!(prepared.prepare(far).unwrap());
     assert_eq!(prepared.size(), Some(bytes.len() as u64), "the size is known before");
     assert!(prepared.flat_map(|chunk| chunk.unwrap()).eq(bytes.iter().copied()), "same files, same bytes");
+    let copied = ShardArchive::new(database, id, selection).unwrap().copied();
+    assert!(copied.flat_map(|chunk| chunk.unwrap()).eq(bytes.iter().copied()), "copied or not");
     bytes
 }
 

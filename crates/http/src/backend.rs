@@ -56,7 +56,17 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn metadata(&self, boundary: &Boundary) -> Result<Download, Problem>;
 
     /// Checks what it will send until `until` at the latest, so that known damage is a status and not a broken body.
-    fn shard(&self, id: u64, selection: &Selection, until: Instant) -> Result<Download, Problem>;
+    fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem>;
+}
+
+/// What a request wants of a shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WantedShard {
+    pub(crate) id: u64,
+    pub(crate) selection: Selection,
+    /// The bytes will be worked on and are to be in memory: a map is for those who hand them on.
+    pub(crate) copied: bool,
+    pub(crate) until: Instant,
 }
 
 /// Who sent a request.

@@ -4,19 +4,19 @@
 //! are sound as far as could be checked in time. From the level on answers vary with `Accept-Encoding`, unless the
 //! level is `none`; `/kv` knows no compression at all.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use flate2::Compression;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode};
+use icecore_backup::encode::{Coding, Crew, Encoded};
 use icecore_backup::{Boundary, Deletes, Selection};
 
 use crate::answer::{Answer, Payload};
-use crate::backend::{Backend, Caller};
+use crate::backend::{Backend, Caller, WantedShard};
 use crate::clock;
-use crate::coding::Level;
+use crate::coding::Ask;
 use crate::download::{Download, Exact};
-use crate::gzip::Gzip;
 use crate::problem::{Code, Layout, Problem};
 use crate::since;
 use crate::url;
@@ -26,8 +26,8 @@ const OCTETS: &str = "application/octet-stream";
 
 /// Made ahead of an identity body: slices of mapped files, which cost no memory of their own.
 const IDENTITY_BATCH_BYTES: usize = 1 << 20;
-/// Made ahead of a gzip body, in memory.
-const GZIP_BATCH_BYTES: usize = 128 << 10;
+/// Made ahead of a compressed body, in memory.
+const CODED_BATCH_BYTES: usize = 128 << 10;
 
 /// What a request for a download carries.
 #[derive(Clone, Copy)]
@@ -35,45 +35,48 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Option<&'a str>,
     pub(crate) caller: &'a Caller,
+    /// Who compresses.
+    pub(crate) crew: &'a Arc<Crew>,
     /// When the head of the answer has to leave.
     pub(crate) until: Instant,
 }
 
 pub(crate) fn kv(backend: &dyn Backend, request: Request<'_>) -> Answer {
     let download = operator(request).and_then(|()| backend.kv());
-    let sent = download.and_then(|download| send(download, OCTETS, None));
+    let sent = download.and_then(|download| send(download, OCTETS, None, request.crew));
     sent.unwrap_or_else(|problem| problem.answer(Layout::H))
 }
 
 pub(crate) fn metadata(backend: &dyn Backend, request: Request<'_>) -> Answer {
-    compressible(request, |level| {
+    compressible(request, |ask| {
         operator(request)?;
         let boundary = boundary()?;
         let download = backend.metadata(&boundary)?;
-        let gzip = level.gzip(request.headers, download.size);
-        send(download, &format!("multipart/mixed; boundary={boundary}"), gzip)
+        let coding = ask.choose(download.size)?;
+        send(download, &format!("multipart/mixed; boundary={boundary}"), coding, request.crew)
     })
 }
 
 pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> Answer {
-    compressible(request, |level| {
+    compressible(request, |ask| {
         let id = shard_id(id)?;
         let selection = selection(request.query)?;
         operator(request)?;
-        let download = backend.shard(id, &selection, request.until)?;
-        let gzip = level.gzip(request.headers, download.size);
-        send(download, OCTETS, gzip)
+        let copied = ask.may_compress();
+        let download = backend.shard(&WantedShard { id, selection, copied, until: request.until })?;
+        let coding = ask.choose(download.size)?;
+        send(download, OCTETS, coding, request.crew)
     })
 }
 
 /// Runs an endpoint whose answers depend on the compression that the request asks for.
-fn compressible(request: Request<'_>, endpoint: impl FnOnce(Level) -> Result<Answer, Problem>) -> Answer {
-    let level = match Level::of(request.headers) {
-        Ok(level) => level,
+fn compressible(request: Request<'_>, endpoint: impl FnOnce(Ask) -> Result<Answer, Problem>) -> Answer {
+    let ask = match Ask::of(request.headers) {
+        Ok(ask) => ask,
         Err(problem) => return problem.answer(Layout::H),
     };
-    let answer = endpoint(level).unwrap_or_else(|problem| problem.answer(Layout::H));
-    if level == Level::None {
+    let answer = endpoint(ask).unwrap_or_else(|problem| problem.answer(Layout::H));
+    if ask.is_identity() {
         return answer;
     }
     answer.with(VARY, HeaderValue::from_static("Accept-Encoding"))
@@ -119,7 +122,12 @@ fn boundary() -> Result<Boundary, Problem> {
     Ok(Boundary::new(&random))
 }
 
-fn send(download: Download, content_type: &str, gzip: Option<Compression>) -> Result<Answer, Problem> {
+fn send(
+    download: Download,
+    content_type: &str,
+    coding: Option<Coding>,
+    crew: &Arc<Crew>,
+) -> Result<Answer, Problem> {
     let chunks = match download.size {
         Some(size) => Box::new(Exact::new(download.chunks, size)),
         None => download.chunks,
@@ -130,12 +138,16 @@ fn send(download: Download, content_type: &str, gzip: Option<Compression>) -> Re
         let cut = clock::rfc3339_ns(cut_ns);
         answer.headers.insert(CUT, HeaderValue::from_str(&cut).map_err(Problem::internal)?);
     }
-    answer.payload = match gzip {
+    answer.payload = match coding {
         None => Payload::Stream { chunks, size: download.size, batch_bytes: IDENTITY_BATCH_BYTES },
-        Some(level) => {
-            answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            let chunks = Box::new(Gzip::new(chunks, level));
-            Payload::Stream { chunks, size: None, batch_bytes: GZIP_BATCH_BYTES }
+        Some(coding) => {
+            let name = match coding {
+                Coding::Gzip(_) => "gzip",
+                Coding::Zstd(_) => "zstd",
+            };
+            answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+            let chunks = Box::new(Encoded::new(chunks, coding, Arc::clone(crew)));
+            Payload::Stream { chunks, size: None, batch_bytes: CODED_BATCH_BYTES }
         }
     };
     Ok(answer)

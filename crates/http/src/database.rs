@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use icecore_backup::{self as backup, Boundary, Selection, ShardArchive};
+use icecore_backup::{self as backup, Boundary, ShardArchive};
 use icecore_catalog::{
     Authorization, Bucket, BucketError, BucketErrorKind, BucketFilter, FindError, Id, LabeledBucket,
     NewBucket, OnboardErrorKind, OnboardRequest, Organization, OrganizationFilter, Page, Status,
@@ -13,7 +13,7 @@ use icecore_catalog::{
 };
 use icecore_database::{Database, Error, Partial, Precision, ShardId, WriteError};
 
-use crate::backend::{Backend, Caller};
+use crate::backend::{Backend, Caller, WantedShard};
 use crate::download::{BrokenOff, Chunks, Download};
 use crate::prepare::{self, Prepare};
 use crate::problem::{Code, Problem};
@@ -90,10 +90,12 @@ impl Backend for Arc<Database> {
         Ok(known(backup::metadata(self, boundary).map_err(backup_problem)?))
     }
 
-    fn shard(&self, id: u64, selection: &Selection, until: Instant) -> Result<Download, Problem> {
-        let archive = ShardArchive::new(self, ShardId(id), selection).map_err(backup_problem)?;
+    fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem> {
+        let archive =
+            ShardArchive::new(self, ShardId(wanted.id), &wanted.selection).map_err(backup_problem)?;
+        let archive = if wanted.copied { archive.copied() } else { archive };
         let cut_ns = Some(archive.cut_ns());
-        let (chunks, size) = prepare::in_time(Archive(archive), until)?;
+        let (chunks, size) = prepare::in_time(Archive(archive), wanted.until)?;
         Ok(Download { chunks, size, cut_ns })
     }
 }

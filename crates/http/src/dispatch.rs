@@ -2,12 +2,14 @@
 //!
 //! Order: requests that need no token; the token and its owner; the router. So an unknown path without a token is 401.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::{ALLOW, HeaderValue, LOCATION, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
+use icecore_backup::encode::Crew;
 use icecore_catalog::is_jwt;
 
 use crate::answer::Answer;
@@ -23,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     /// Read where [`route::has_json`] says so; else empty.
     pub(crate) body: Result<Bytes, Problem>,
+    /// Who compresses.
+    pub(crate) crew: Arc<Crew>,
     /// When the head of the answer has to leave.
     pub(crate) until: Instant,
 }
@@ -61,8 +65,9 @@ fn open(backend: &dyn Backend, call: &Call) -> Answer {
 }
 
 fn api(backend: &dyn Backend, call: &Call, caller: &Caller) -> Answer {
-    let Call { head, path, until, .. } = call;
-    let request = backup::Request { headers: &head.headers, query: head.uri.query(), caller, until: *until };
+    let Call { head, path, crew, until, .. } = call;
+    let request =
+        backup::Request { headers: &head.headers, query: head.uri.query(), caller, crew, until: *until };
     match route::find(&head.method, path) {
         Found::Endpoint(Endpoint::Kv) => backup::kv(backend, request),
         Found::Endpoint(Endpoint::Metadata) => backup::metadata(backend, request),

@@ -1,6 +1,7 @@
 //! A body that is produced while it is sent.
 
 use bytes::Bytes;
+use icecore_backup::encode;
 
 /// Blocks on disk; holds no lock, only what it has pinned. Nothing is asked of it after an `Err` or the end.
 pub(crate) type Chunks = Box<dyn Iterator<Item = Result<Bytes, BrokenOff>> + Send>;
@@ -18,6 +19,12 @@ pub(crate) struct Download {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BrokenOff(String);
+
+impl From<encode::Failed> for BrokenOff {
+    fn from(failed: encode::Failed) -> Self {
+        Self::of(failed)
+    }
+}
 
 impl BrokenOff {
     pub(crate) fn of(cause: impl ToString) -> Self {

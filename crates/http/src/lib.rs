@@ -34,7 +34,6 @@ mod credentials;
 mod database;
 mod dispatch;
 mod download;
-mod gzip;
 mod inspect;
 mod lists;
 mod paging;

@@ -28,6 +28,7 @@ pub(crate) enum Code {
     Forbidden,
     Unauthorized,
     MethodNotAllowed,
+    NotAcceptable,
     RequestTooLarge,
     Unprocessable,
 }
@@ -45,6 +46,7 @@ impl Code {
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
             Self::MethodNotAllowed => ("method not allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::NotAcceptable => ("invalid", StatusCode::NOT_ACCEPTABLE), // the original has no word for it
             Self::RequestTooLarge => ("request too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Unprocessable => ("unprocessable entity", StatusCode::UNPROCESSABLE_ENTITY),
         }

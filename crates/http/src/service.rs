@@ -20,6 +20,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use icecore_backup::encode::Crew;
 use icecore_database::Database;
 
 use crate::answer::{Answer, Payload};
@@ -105,6 +106,7 @@ pub struct Service {
 struct Inner {
     backend: Arc<dyn Backend>,
     writes: Writes,
+    crew: Arc<Crew>,
     options: Options,
     started: Instant,
     started_ns: i64,
@@ -125,6 +127,7 @@ impl Service {
             inner: Arc::new(Inner {
                 backend: Arc::new(backend),
                 writes: Writes::new(&options),
+                crew: Arc::new(Crew::of_all_cores()),
                 options,
                 started: Instant::now(),
                 started_ns,
@@ -180,7 +183,8 @@ impl Service {
         let body =
             if route::has_json(&head.method, &path) { self.read(body).await } else { Ok(Bytes::new()) };
         let until = record.started + self.inner.options.check_max;
-        self.answer_blocking(Call { head, path, body, until }).await
+        let crew = Arc::clone(&self.inner.crew);
+        self.answer_blocking(Call { head, path, body, crew, until }).await
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, Problem>

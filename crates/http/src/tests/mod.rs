@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::backend::{Backend, Caller};
+use crate::backend::{Backend, Caller, WantedShard};
 use crate::download::{BrokenOff, Chunks, Download};
 use crate::problem::{Code, Problem};
 use crate::{Options, Service, Stopped, serve};
@@ -132,8 +132,8 @@ impl Backend for Double {
         Ok(known(vec![format!("--{boundary}--").into_bytes()]))
     }
 
-    fn shard(&self, id: u64, selection: &Selection, _: Instant) -> Result<Download, Problem> {
-        (self.shard)(id, selection)
+    fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem> {
+        (self.shard)(wanted.id, &wanted.selection)
     }
 }
 

@@ -41,7 +41,7 @@ async fn a_known_size_is_announced_and_an_unknown_one_is_chunked() {
 
 #[tokio::test]
 async fn a_shard_states_its_type_and_its_cut() {
-    for encoding in ["gzip", "identity"] {
+    for encoding in ["gzip", "zstd", "identity"] {
         let reply =
             download(Double::new(|_, _| Ok(known(pieces(5000)))), &[("Accept-Encoding", encoding)]).await;
         assert_eq!(reply.header("Content-Type"), Some("application/octet-stream"));
@@ -82,6 +82,26 @@ async fn gzip_is_used_when_asked_for_and_worth_it() {
 }
 
 #[tokio::test]
+async fn zstd_is_used_when_it_is_preferred() {
+    for (len, accept) in [(3_000_000, "gzip;q=0.9, zstd"), (1400, "zstd"), (10, "identity;q=0, *, gzip;q=0")]
+    {
+        let double = Double::new(move |_, _| Ok(known(pieces(len))));
+        let reply = download(double, &[("Accept-Encoding", accept)]).await;
+        assert_eq!(reply.header("Content-Encoding"), Some("zstd"), "{accept}");
+        assert_eq!(reply.header("Vary"), Some("Accept-Encoding"));
+        assert!(zstd::decode_all(&reply.body().unwrap()[..]).unwrap() == pattern(len));
+    }
+}
+
+#[tokio::test]
+async fn who_accepts_nothing_is_refused() {
+    let double = Double::new(|_, _| Ok(known(pieces(9000))));
+    let reply = download(double, &[("Accept-Encoding", "br, identity;q=0")]).await;
+    assert_eq!((reply.status, reply.header("X-Platform-Error-Code")), (406, Some("invalid")));
+    assert!(reply.text().contains("neither gzip nor zstd"), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn metadata_is_a_multipart_with_a_boundary_of_sixty_digits() {
     let server = Server::of(Double::empty()).await.address;
     let reply = send(server, "GET", "/api/v2/backup/metadata", &[("Authorization", "Token operator")]).await;
@@ -102,6 +122,7 @@ async fn a_failure_on_the_way_breaks_the_transfer_in_every_framing() {
         (Some(4_000_000), "identity"),
         (None, "identity"),
         (Some(3_000_000), "gzip"),
+        (Some(3_000_000), "zstd"),
     ] {
         let reply = download(fails(size), &[("Accept-Encoding", encoding)]).await;
         assert_eq!(reply.status, 200);
@@ -194,7 +215,7 @@ async fn clients_that_stall_stop_their_sources_and_block_nobody() {
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_source() {
-    for encoding in ["identity", "gzip"] {
+    for encoding in ["identity", "gzip", "zstd"] {
         let (given, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
         let server = Server::of(endless(&given, &alive)).await.address;
         let stream = open_download(server, encoding).await;

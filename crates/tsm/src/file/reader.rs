@@ -281,6 +281,16 @@ impl TsmFile {
         }
     }
 
+    /// The bytes of a range, read with `pread` into memory of their own: a bad sector is an error here.
+    pub(crate) fn copy(&self, start: u64, end: u64) -> Result<Bytes> {
+        let len = end.checked_sub(start).and_then(|len| usize::try_from(len).ok());
+        let fits = len.filter(|_| end <= self.size());
+        let len = fits.ok_or_else(|| Error::unfit("a slice outside a file").in_file(&self.path))?;
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| Error::io(error, &self.path))?;
+        Ok(Bytes::from(bytes))
+    }
+
     /// Compares every block with its checksum and the index, and computes the file's digest, once: later calls return
     /// what was found. Reads with `pread`, so a bad sector is an error here.
     ///

@@ -13,8 +13,6 @@ use crate::file::name::FileName;
 use crate::file::reader::{Tombstone, TsmFile};
 use crate::shard::damage::Damage;
 
-/// Longest slice of a file handed out at once.
-const CHUNK_LEN: u64 = 1 << 20;
 /// Checked between two looks at the clock.
 const STEP_LEN: u64 = 4 << 20;
 
@@ -26,6 +24,32 @@ pub enum Deletes {
     Apply,
     /// File and tombstone leave as they are.
     Keep,
+}
+
+/// How the bytes of a file are handed out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reads {
+    /// As slices of the map, for those who hand them on.
+    Mapped,
+    /// Read with `pread`, for those who work on them.
+    Copied,
+}
+
+impl Reads {
+    /// The longest part handed out at once: a copy takes memory.
+    pub(super) fn len_max(self) -> u64 {
+        match self {
+            Self::Mapped => 1 << 20,
+            Self::Copied => 1 << 18,
+        }
+    }
+
+    pub(super) fn read(self, file: &TsmFile, start: u64, end: u64) -> Result<Bytes> {
+        match self {
+            Self::Mapped => file.slice(start, end),
+            Self::Copied => file.copy(start, end),
+        }
+    }
 }
 
 /// A file of a snapshot as it leaves, under its own name.
@@ -125,6 +149,7 @@ impl Member {
             damage: Arc::clone(&self.damage),
             content: self.content.clone().unwrap_or_else(|| Arc::new(Content::Gone)),
             checker: self.checker.clone(),
+            reads: Reads::Mapped,
             piece: 0,
             at: 0,
             hasher: blake3::Hasher::new(),
@@ -159,6 +184,7 @@ pub struct Chunks {
     content: Arc<Content>,
     /// Of a file that leaves as it is, until it is checked.
     checker: Checker,
+    reads: Reads,
     piece: usize,
     /// Bytes handed out: of the file, or of the current piece.
     at: u64,
@@ -167,18 +193,26 @@ pub struct Chunks {
 }
 
 impl Chunks {
+    /// The same bytes, but read with `pread` into memory of their own, for those who work on them: where a bad sector would
+    /// be a signal under a map it is an error here (design D3).
+    #[must_use]
+    pub fn copied(self) -> Self {
+        Self { reads: Reads::Copied, ..self }
+    }
+
     /// The next part of a file that leaves as it is.
     fn part(&mut self) -> Option<Result<Bytes>> {
         let (start, size) = (self.at, self.file.size());
         if start == size {
             return None;
         }
-        let end = match self.sound_until((start + CHUNK_LEN).min(size)) {
-            Ok(sound) => sound.min(start + CHUNK_LEN),
+        let end_max = start + self.reads.len_max();
+        let end = match self.sound_until(end_max.min(size)) {
+            Ok(sound) => sound.min(end_max),
             Err(error) => return Some(Err(error)),
         };
         self.at = end;
-        Some(self.file.slice(start, end))
+        Some(self.reads.read(&self.file, start, end))
     }
 
     /// Checks at least up to `to`; the last part leaves only when the whole file was found sound.
@@ -203,7 +237,8 @@ impl Iterator for Chunks {
         let next = match &*content {
             Content::AsIs => self.part(),
             Content::Rewritten(plan) => {
-                let chunk = plan.chunk(&self.file, &mut self.piece, &mut self.at, CHUNK_LEN);
+                let (piece, at) = (&mut self.piece, &mut self.at);
+                let chunk = plan.chunk(&self.file, piece, at, self.reads);
                 match &chunk {
                     Some(Ok(bytes)) => drop(self.hasher.update(bytes)),
                     Some(Err(_)) => {}

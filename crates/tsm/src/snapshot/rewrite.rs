@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use super::member::Reads;
 use crate::error::{Error, Result};
 use crate::file::check::Digest;
 use crate::file::deletes;
@@ -53,13 +54,13 @@ impl Plan {
         self.size
     }
 
-    /// The bytes from `at` on of the piece `piece`, at most `len_max` where they are copied; moves both on.
+    /// The bytes from `at` on of the piece `piece`; moves both on.
     pub(super) fn chunk(
         &self,
         file: &TsmFile,
         piece: &mut usize,
         at: &mut u64,
-        len_max: u64,
+        reads: Reads,
     ) -> Option<Result<Bytes>> {
         let current = self.pieces.get(*piece)?;
         let (chunk, done) = match current {
@@ -67,9 +68,9 @@ impl Plan {
             Piece::Cut { ordinal, entry, size } => (cut_again(file, *ordinal, entry, *size), true),
             Piece::Copy { start, end } => {
                 let from = start + *at;
-                let to = (*end).min(from + len_max);
+                let to = (*end).min(from + reads.len_max());
                 *at += to - from;
-                (file.slice(from, to), to == *end)
+                (reads.read(file, from, to), to == *end)
             }
         };
         if done {

@@ -1,0 +1,120 @@
+//! What stands around the pieces of a body (pictures in the parent).
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::tools::Tools;
+use super::{Coding, Failed, Level, deflate};
+
+/// Of a frame of zstd, what leaves with the next one: its checksum.
+const HELD_LEN: usize = 4;
+/// A frame without a byte, its checksum included.
+const EMPTY_FRAME: [u8; 13] = [0x28, 0xb5, 0x2f, 0xfd, 0x24, 0, 1, 0, 0, 0x99, 0xe9, 0xd8, 0x51];
+
+impl Level {
+    /// Of libdeflate, which has 1 to 12.
+    fn of_deflate(self) -> u8 {
+        match self {
+            Self::Default => 5,
+            Self::Full => 9,
+            Self::Speedy => 1,
+        }
+    }
+
+    fn of_zstd(self) -> i32 {
+        match self {
+            Self::Default => 3,
+            Self::Full => 9,
+            Self::Speedy => 1,
+        }
+    }
+
+    /// What the header of a gzip member says of its level.
+    fn xfl(self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::Full => 2,
+            Self::Speedy => 4,
+        }
+    }
+}
+
+/// A piece that was compressed.
+#[derive(Debug)]
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    crc: crc32fast::Hasher,
+    /// What it was made of.
+    input: Vec<u8>,
+}
+
+impl Packed {
+    pub(super) fn of(input: Vec<u8>, coding: Coding, tools: &mut Tools) -> Result<Self, Failed> {
+        let mut crc = crc32fast::Hasher::new();
+        let bytes = match coding {
+            Coding::Gzip(level) => {
+                crc.update(&input);
+                tools.deflate(level.of_deflate(), &input)?
+            }
+            Coding::Zstd(level) => tools.zstd(level.of_zstd(), &input)?,
+        };
+        Ok(Self { bytes, crc, input })
+    }
+}
+
+/// What is known of the pieces so far.
+#[derive(Debug)]
+pub(super) enum Framing {
+    Gzip { level: Level, crc: crc32fast::Hasher, len: u32 },
+    Zstd { held: Option<Bytes> },
+}
+
+impl Framing {
+    pub(super) fn new(coding: Coding) -> Self {
+        match coding {
+            Coding::Gzip(level) => Self::Gzip { level, crc: crc32fast::Hasher::new(), len: 0 },
+            Coding::Zstd(_) => Self::Zstd { held: None },
+        }
+    }
+
+    pub(super) fn head(&self) -> Bytes {
+        match self {
+            Self::Gzip { level, .. } => {
+                Bytes::copy_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, level.xfl(), 0xff])
+            }
+            Self::Zstd { .. } => Bytes::new(),
+        }
+    }
+
+    /// Puts the next piece behind what is ready; gives back what it was made of.
+    pub(super) fn piece(&mut self, packed: Packed, ready: &mut VecDeque<Bytes>) -> Vec<u8> {
+        let Packed { bytes, crc: of_piece, input } = packed;
+        let mut bytes = Bytes::from(bytes);
+        match self {
+            Self::Gzip { crc, len, .. } => {
+                crc.combine(&of_piece);
+                // Modulo 2^32, as the format has it.
+                *len = len.wrapping_add(u32::try_from(input.len() & 0xffff_ffff).unwrap_or(0));
+            }
+            Self::Zstd { held } => {
+                let end = bytes.split_off(bytes.len().saturating_sub(HELD_LEN));
+                ready.extend(held.replace(end));
+            }
+        }
+        ready.push_back(bytes);
+        input
+    }
+
+    /// What follows when the source has ended as it should.
+    pub(super) fn end(&mut self) -> Bytes {
+        match self {
+            Self::Gzip { crc, len, .. } => {
+                let crc = std::mem::take(crc).finalize();
+                let parts = [&deflate::END[..], &crc.to_le_bytes(), &len.to_le_bytes()];
+                Bytes::from(parts.concat())
+            }
+            Self::Zstd { held } => held.take().unwrap_or(Bytes::from_static(&EMPTY_FRAME)),
+        }
+    }
+}

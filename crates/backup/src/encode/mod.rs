@@ -1,0 +1,358 @@
+//! A body as it travels: compressed in pieces on all cores, in order.
+//!
+//! Invariant: bytes leave in the order of the source. A source that fails leaves the body without its end, wherever it is
+//! cut: a gzip member without its last block, a frame of zstd without its last bytes.
+//!
+//! ```text
+//! gzip   | 1f 8b 08 | flags 0 | mtime 0 0 0 0 | XFL by level | OS ff | pieces ... | 03 00 | crc32 4 | size 4 |    one member
+//! zstd   | frame ... |     one for each piece, with length and checksum; its end leaves with the next one
+//! ```
+//!
+//! Memory of a stream: twice as many pieces as the crew has threads, each [`PIECE_LEN`] and what it is packed, and one
+//! chunk of the source. Nothing is asked of the source before the head of a gzip member was taken.
+
+mod crew;
+mod deflate;
+mod framing;
+mod tools;
+mod walk;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use bytes::Bytes;
+
+pub use crew::Crew;
+use framing::{Framing, Packed};
+
+/// Compressed at once. Shorter pieces compress worse, longer ones make the memory of a stream grow.
+const PIECE_LEN: usize = 256 << 10;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// One gzip member.
+    Gzip(Level),
+    /// Frames of zstd.
+    Zstd(Level),
+}
+
+/// How hard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// What suits most.
+    #[default]
+    Default,
+    /// Small rather than fast.
+    Full,
+    /// Fast rather than small.
+    Speedy,
+}
+
+/// Why a body cannot be compressed to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(String);
+
+impl Failed {
+    fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+/// The compressed form of a source. After an `Err` nothing follows.
+///
+/// Dropped, it lets the crew finish the pieces in work, and no others.
+#[derive(Debug)]
+pub struct Encoded<S, E> {
+    source: S,
+    coding: Coding,
+    crew: Arc<Crew>,
+    framing: Framing,
+    stage: Stage<E>,
+    /// Of the source, not gathered yet.
+    chunk: Bytes,
+    /// On their way through the crew, oldest first.
+    pieces: VecDeque<Receiver<Result<Packed, Failed>>>,
+    /// Buffers of pieces that came back.
+    spare: Vec<Vec<u8>>,
+    ready: VecDeque<Bytes>,
+    /// Gone when nobody wants the pieces any more.
+    alive: Arc<()>,
+}
+
+#[derive(Debug)]
+enum Stage<E> {
+    Fresh,
+    Running,
+    /// The source has ended, well or not; pieces may be on their way.
+    Drained(Result<(), E>),
+    Done,
+}
+
+impl<S, E> Encoded<S, E>
+where
+    S: Iterator<Item = Result<Bytes, E>>,
+    E: From<Failed>,
+{
+    /// Compresses `source` with the threads of `crew`.
+    pub fn new(source: S, coding: Coding, crew: Arc<Crew>) -> Self {
+        Self {
+            source,
+            coding,
+            crew,
+            framing: Framing::new(coding),
+            stage: Stage::Fresh,
+            chunk: Bytes::new(),
+            pieces: VecDeque::new(),
+            spare: Vec::new(),
+            ready: VecDeque::new(),
+            alive: Arc::new(()),
+        }
+    }
+
+    /// Puts something into `ready`, or is done.
+    fn step(&mut self) -> Result<(), E> {
+        if let Stage::Fresh = self.stage {
+            self.stage = Stage::Running;
+            self.ready.push_back(self.framing.head());
+            return Ok(());
+        }
+        self.keep_crew_busy()?;
+        if let Some(piece) = self.pieces.pop_front() {
+            let lost = |_| Failed::new("a piece was lost: compressing it panicked");
+            let packed = piece.recv().map_err(lost)??;
+            self.spare.push(self.framing.piece(packed, &mut self.ready));
+        } else if let Stage::Drained(outcome) = std::mem::replace(&mut self.stage, Stage::Done) {
+            outcome?;
+            self.ready.push_back(self.framing.end());
+        }
+        Ok(())
+    }
+
+    /// Gives pieces to the crew until it has as many as this stream may have.
+    fn keep_crew_busy(&mut self) -> Result<(), Failed> {
+        while self.pieces.len() < 2 * self.crew.threads() && matches!(self.stage, Stage::Running) {
+            let piece = self.gather();
+            if !piece.is_empty() {
+                self.pack(piece)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next piece of the source; a short one where it ends.
+    fn gather(&mut self) -> Vec<u8> {
+        let mut piece = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(PIECE_LEN));
+        piece.clear();
+        while piece.len() < PIECE_LEN {
+            if self.chunk.is_empty() {
+                match self.source.next() {
+                    Some(Ok(chunk)) => self.chunk = chunk,
+                    ended => {
+                        self.stage = Stage::Drained(ended.map_or(Ok(()), |chunk| chunk.map(drop)));
+                        break;
+                    }
+                }
+            }
+            let wanted = self.chunk.len().min(PIECE_LEN - piece.len());
+            piece.extend_from_slice(&self.chunk.split_to(wanted));
+        }
+        piece
+    }
+
+    fn pack(&mut self, input: Vec<u8>) -> Result<(), Failed> {
+        let (done, packed) = sync_channel(1);
+        let (coding, alive) = (self.coding, Arc::downgrade(&self.alive));
+        self.crew.run(move |tools| {
+            if alive.strong_count() > 0 {
+                // Nobody waits any more when the client has just gone.
+                drop(done.send(Packed::of(input, coding, tools)));
+            }
+        })?;
+        self.pieces.push_back(packed);
+        Ok(())
+    }
+}
+
+impl<S, E> Iterator for Encoded<S, E>
+where
+    S: Iterator<Item = Result<Bytes, E>>,
+    E: From<Failed>,
+{
+    type Item = Result<Bytes, E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                if !bytes.is_empty() {
+                    return Some(Ok(bytes));
+                }
+            } else if let Stage::Done = self.stage {
+                return None;
+            } else if let Err(error) = self.step() {
+                self.stage = Stage::Done;
+                self.pieces.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use flate2::bufread::GzDecoder;
+
+    use super::*;
+
+    const CODINGS: [Coding; 6] = [
+        Coding::Gzip(Level::Default),
+        Coding::Gzip(Level::Full),
+        Coding::Gzip(Level::Speedy),
+        Coding::Zstd(Level::Default),
+        Coding::Zstd(Level::Full),
+        Coding::Zstd(Level::Speedy),
+    ];
+
+    /// Bytes that compress to about a half, each 16 of them unlike the others.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_u32;
+        let next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state & 0x0f) as u8
+        };
+        std::iter::repeat_with(next).take(len).collect()
+    }
+
+    fn chunks(body: &[u8], len: usize) -> impl Iterator<Item = Result<Bytes, Failed>> {
+        body.chunks(len).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect::<Vec<_>>().into_iter()
+    }
+
+    fn encoded(body: &[u8], chunk_len: usize, coding: Coding, threads: usize) -> Vec<Bytes> {
+        let crew = Arc::new(Crew::new(threads));
+        Encoded::new(chunks(body, chunk_len), coding, crew).collect::<Result<_, _>>().expect("a sound source")
+    }
+
+    /// Unpacks a whole body, behind which nothing follows.
+    fn unpacked(body: &[u8], coding: Coding) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match coding {
+            Coding::Gzip(_) => {
+                let mut decoder = GzDecoder::new(body);
+                decoder.read_to_end(&mut bytes)?;
+                assert!(decoder.into_inner().is_empty(), "one member and nothing else");
+            }
+            Coding::Zstd(_) => {
+                zstd::stream::read::Decoder::with_buffer(body)?.read_to_end(&mut bytes)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    #[test]
+    fn every_size_reads_back_whatever_the_chunks_and_the_threads() {
+        for coding in CODINGS {
+            for len in [0, 1, 1400, PIECE_LEN - 1, PIECE_LEN, PIECE_LEN + 1, 9 * PIECE_LEN + 77] {
+                let body = noise(len);
+                for (chunk_len, threads) in [(700, 1), (PIECE_LEN, 3), (10_000_000, 2)] {
+                    let packed = encoded(&body, chunk_len, coding, threads).concat();
+                    let unpacked = unpacked(&packed, coding).expect("a whole body");
+                    assert!(
+                        unpacked == body,
+                        "{len} bytes in chunks of {chunk_len}, {threads} threads, {coding:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_source_gives_the_same_bytes() {
+        let body = noise(5 * PIECE_LEN + 5);
+        for coding in CODINGS {
+            let once = encoded(&body, 1000, coding, 1).concat();
+            assert!(once == encoded(&body, 70_000, coding, 4).concat(), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_is_the_one_of_the_original_and_comes_before_the_source_is_asked() {
+        for (level, xfl) in [(Level::Speedy, 4), (Level::Default, 0), (Level::Full, 2)] {
+            let asked = std::iter::from_fn(|| -> Option<Result<Bytes, Failed>> { panic!("asked") });
+            let mut encoded = Encoded::new(asked, Coding::Gzip(level), Arc::new(Crew::new(1)));
+            let head = encoded.next().expect("a header").expect("a header");
+            assert_eq!(&head[..], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, xfl, 0xff]);
+        }
+    }
+
+    #[test]
+    fn a_source_that_fails_leaves_the_body_open() {
+        for coding in CODINGS {
+            // Where the failure comes with the end of a piece, too: there a frame of zstd ends.
+            for len in [3 * PIECE_LEN, 3 * PIECE_LEN + 1, 1, 0] {
+                let body = noise(len);
+                let source = chunks(&body, 1000).chain([Err(Failed::new("disk"))]);
+                let mut encoded = Encoded::new(source, coding, Arc::new(Crew::new(2)));
+                let mut sent = Vec::new();
+                let why = loop {
+                    match encoded.next() {
+                        Some(Ok(bytes)) => sent.extend_from_slice(&bytes),
+                        Some(Err(why)) => break why,
+                        None => panic!("ended well"),
+                    }
+                };
+                assert_eq!(why.to_string(), "disk");
+                assert!(encoded.next().is_none(), "nothing follows");
+                let read = unpacked(&sent, coding);
+                assert!(read.is_err() || sent.is_empty(), "{len} bytes, {coding:?}");
+            }
+        }
+    }
+
+    /// Endless; counts what it gave.
+    fn endless(given: &Arc<AtomicUsize>) -> impl Iterator<Item = Result<Bytes, Failed>> + use<> {
+        let (given, chunk) = (Arc::clone(given), Bytes::from(noise(PIECE_LEN)));
+        std::iter::repeat_with(move || {
+            given.fetch_add(1, Ordering::SeqCst);
+            Ok(chunk.clone())
+        })
+    }
+
+    #[test]
+    fn as_much_is_in_memory_as_the_crew_has_work_for() {
+        let (given, crew) = (Arc::new(AtomicUsize::new(0)), Arc::new(Crew::new(2)));
+        let mut encoded = Encoded::new(endless(&given), Coding::Gzip(Level::Speedy), crew);
+        encoded.next();
+        for taken in 1..20 {
+            encoded.next().unwrap().unwrap();
+            assert!(given.load(Ordering::SeqCst) <= taken + 2 * 2, "{given:?} chunks for {taken}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_compressed() {
+        let crew = Arc::new(Crew::new(1));
+        let (release, held) = sync_channel::<()>(0);
+        crew.run(move |_| assert!(held.recv().is_err(), "released")).unwrap(); // the one thread is busy
+        let given = Arc::new(AtomicUsize::new(0));
+        let mut encoded = Encoded::new(endless(&given), Coding::Zstd(Level::Full), Arc::clone(&crew));
+        encoded.keep_crew_busy().unwrap();
+        encoded.stage = Stage::Running;
+        encoded.keep_crew_busy().unwrap();
+        assert_eq!(encoded.pieces.len(), 2);
+        let pieces = std::mem::take(&mut encoded.pieces);
+        drop(encoded);
+        drop(release);
+        for piece in pieces {
+            piece.recv().expect_err("skipped");
+        }
+    }
+}
