@@ -99,7 +99,6 @@ fn encode_in<T: Copy, const SIZE: usize>(
 
 impl<T: Copy, F: Fn(T, T) -> u64, const SIZE: usize> Ahead<'_, T, F, SIZE> {
     /// The values ahead, as many as the buffer has, and the number of all that remain.
-    #[expect(clippy::indexing_slicing, reason = "head <= len <= SIZE, see the type")]
     #[inline]
     fn peek(&mut self) -> (&[u64], usize) {
         if self.len - self.head < LOOK_AHEAD && self.list.len() > 1 {
