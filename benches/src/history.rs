@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
 
+use icecore_database::{Database, Mode, Options, Paths, Point};
 use icecore_testkit::{fixtures, tsm};
 use icecore_tsm::{Column, Values};
 use tempfile::TempDir;
@@ -41,6 +42,8 @@ pub struct Scale {
 impl Scale {
     /// More than 500 MB of TSM files, about 80 million values.
     pub const FULL: Self = Self { weeks: 4, hosts: 20, containers: 10_000, points: 60_480 };
+    /// More than 800 MB of TSM files.
+    pub const BACKUP: Self = Self { weeks: 6, ..Self::FULL };
     /// For benches of what takes part of a second.
     pub const BENCH: Self = Self { weeks: 2, hosts: 4, containers: 2_000, points: 20_000 };
     /// For tests.
@@ -148,6 +151,37 @@ pub fn make(scale: Scale) -> History {
         tsm_bytes: tsm_files(&policy).map(|file| file.metadata().expect("a file").len()).sum(),
         dir,
     }
+}
+
+/// Makes the weeks known to the metadata of the directory, so that servers have them as shards; returns the numbers of all
+/// shards. Their directories lose whatever is not a TSM file.
+///
+/// # Panics
+/// When the directory is no longer as [`make`] left it.
+pub fn register(history: &History, scale: Scale) -> Vec<u64> {
+    let policy = policy(&history.dir);
+    let made = history.dir.path().join("made");
+    fs::rename(&policy, &made).expect("the directory of the made shards");
+    fs::create_dir(&policy).expect("a temporary directory takes files");
+    let bucket = FLEET_BUCKET.parse().expect("16 digits");
+    let paths = || Paths::in_dir(history.dir.path());
+    for week in 0..scale.weeks {
+        // One after the other: shards are numbered as they are needed.
+        let database = Database::open(paths(), Options::new(Mode::ReadWrite)).expect("a sound directory");
+        let point = Point::new("made", time(Rhythm::Steady, week, 0, 0)).field("known", true);
+        let written = database.write_points(bucket, &[point]).expect("a point that can be written");
+        assert_eq!((written.points, written.partial), (1, None));
+    }
+    fs::remove_dir_all(&policy).expect("what was just written");
+    fs::rename(&made, &policy).expect("the directory of the made shards");
+    for left in ["engine/icecore.lock", "engine/wal"] {
+        let path = history.dir.path().join(left);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.expect("what a database leaves");
+    }
+    let shards: Vec<u64> = (1..).take(scale.weeks + 1).collect();
+    assert!(shards.iter().all(|shard| policy.join(shard.to_string()).is_dir()), "a shard for each week");
+    shards
 }
 
 /// Writes the files of a week.
@@ -264,7 +298,7 @@ fn tsm_files(policy: &Path) -> impl Iterator<Item = PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use icecore_database::{Database, Format, Mode, Options, Paths};
+    use icecore_database::Format;
 
     use super::*;
 
@@ -282,5 +316,20 @@ mod tests {
         lines.sort_unstable();
         lines.dedup();
         assert_eq!(lines.len(), count);
+    }
+
+    #[test]
+    fn registered_weeks_are_shards_that_both_modes_open() {
+        let history = make(Scale::SMALL);
+        let shards = register(&history, Scale::SMALL);
+        for mode in [Mode::ReadOnly, Mode::ReadWrite] {
+            let database = Database::open(Paths::in_dir(history.dir.path()), Options::new(mode)).unwrap();
+            let mut open: Vec<u64> = database.shards().iter().map(|shard| shard.id).collect();
+            open.sort_unstable();
+            assert_eq!(open, shards, "{mode:?}");
+            assert!(database.shards().iter().all(|shard| shard.shard.damage().is_empty()));
+            let values = database.export(FLEET_BUCKET, Format::LineProtocol, &mut std::io::sink()).unwrap();
+            assert_eq!(values, history.values);
+        }
     }
 }

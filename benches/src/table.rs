@@ -11,7 +11,12 @@ pub struct Table {
 impl Table {
     /// A table with its header alone.
     pub fn new<const N: usize>(header: [&str; N]) -> Self {
-        Self { rows: vec![header.map(str::to_owned).to_vec()] }
+        Self::with_header(header.map(str::to_owned).to_vec())
+    }
+
+    /// The same, with a header that is not known before.
+    pub fn with_header(header: Vec<String>) -> Self {
+        Self { rows: vec![header] }
     }
 
     /// Adds a row.
