@@ -6,6 +6,7 @@
 //! | Python client | `peers/python/.venv` | the same |
 //! | Node client | `peers/node/node_modules`, `node` on `PATH` | the same |
 //! | bbolt | `go` on `PATH` | the same |
+//! | curl | `curl` on `PATH` | the same |
 //! | influxd 2.9 | `INFLUXD_BIN` | a line says what was skipped |
 //! | influx CLI | `INFLUX_BIN` | the same |
 //!
@@ -68,6 +69,14 @@ fn build_bbolt() -> Option<PathBuf> {
     let to = std::env::current_exe().unwrap().with_file_name("bbolt-peer");
     run(Command::new(go).args(["build", "-o"]).arg(&to).arg(".").current_dir(own("bbolt")));
     Some(to)
+}
+
+/// curl. `None` was told.
+///
+/// # Panics
+/// In CI, when it is missing.
+pub fn curl() -> Option<PathBuf> {
+    on_path("curl").next().or_else(|| packaged_is_missing("curl"))
 }
 
 /// influxd 2.9. `None` was told.

@@ -7,11 +7,14 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use icecore_database::{Database, Error, ShardId};
+use icecore_database::{Database, Error, OpenShard, ShardId};
 use icecore_disk::Stat;
-use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Tombstone};
+use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Snapshot, Tombstone};
 
 use crate::ustar;
+
+/// Digits of a [tag](ShardArchive::tag).
+const TAG_DIGITS: usize = 32;
 
 /// Which files of a shard an archive has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct ShardArchive {
     sent_count: usize,
     stage: Stage,
     ready: VecDeque<Bytes>,
+    /// Bytes that are still to be left out.
+    left_out: u64,
 }
 
 #[derive(Debug)]
@@ -64,12 +69,17 @@ impl ShardArchive {
     /// `NoSuchShard`; `Shard` when the shard is known to be damaged.
     pub fn new(database: &Database, id: ShardId, selection: &Selection) -> Result<Self, Error> {
         let shard = database.shard(id)?;
-        let snapshot = database.snapshot(id)?;
+        Ok(Self::of(&shard, &database.snapshot(id)?, selection))
+    }
+
+    /// The archive of a shard as a snapshot has it. Reads no block.
+    pub fn of(shard: &OpenShard, snapshot: &Snapshot, selection: &Selection) -> Self {
+        let id = ShardId(shard.id);
         let is_sent = |member: &Member| selection.since.is_none_or(|since| member.modified_ns() > since);
         let (sent, listed): (Vec<_>, Vec<_>) =
             snapshot.members(selection.deletes).into_iter().partition(is_sent);
         let sent_count = sent.len();
-        Ok(Self {
+        Self {
             id,
             prefix: format!("{}/{}/{id}/", shard.bucket, shard.policy),
             cut_ns: snapshot.cut_ns(),
@@ -79,12 +89,34 @@ impl ShardArchive {
             sent_count,
             stage: Stage::Head(0),
             ready: VecDeque::new(),
-        })
+            left_out: 0,
+        }
     }
 
     /// The moment of the cut as the `since` of the next backup, ns since 1970.
     pub fn cut_ns(&self) -> i64 {
         self.cut_ns
+    }
+
+    /// Names the bytes of this archive: 32 hex digits that are equal where all bytes are, also in another process, and other
+    /// ones where any byte may differ. Costs O(files).
+    pub fn tag(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        // Another version may encode differently what is left of a block.
+        for text in [env!("CARGO_PKG_VERSION"), &self.prefix] {
+            hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
+        }
+        hasher.update(&self.cut_ns.to_be_bytes()).update(&[u8::from(self.is_listed())]);
+        hasher.update(&(self.sent_count as u64).to_be_bytes());
+        self.members.iter().for_each(|member| member.fingerprint(&mut hasher));
+        hasher.finalize().to_hex().chars().take(TAG_DIGITS).collect()
+    }
+
+    /// The same without its first bytes, for those who have them. Files that lie before are neither checked nor read, where
+    /// [`size`](Self::size) is known. To be called before anything was taken.
+    #[must_use]
+    pub fn without_first(self, bytes: u64) -> Self {
+        Self { left_out: bytes, ..self }
     }
 
     /// Checks the files, those to be sent first, until all are done or `until` has come. Returns whether all are.
@@ -110,21 +142,13 @@ impl ShardArchive {
     /// Bytes of the whole archive; `None` while a file with deletes is not planned yet.
     pub fn size(&self) -> Option<u64> {
         let sizes = self.members.iter().map(Member::size).collect::<Option<Vec<u64>>>()?;
-        let entry = |size: u64| ustar::BLOCK_LEN + size.next_multiple_of(ustar::BLOCK_LEN);
-        let files: u64 =
-            sizes.iter().take(self.sent_count).filter(|size| **size > 0).map(|size| entry(*size)).sum();
-        let tombstones = self.sent().filter_map(Member::tombstone);
-        let tombstones: u64 = tombstones.map(|tombstone| entry(tombstone.bytes.len() as u64)).sum();
+        let sent = self.members.iter().take(self.sent_count).map(len_of).collect::<Option<Vec<u64>>>()?;
         let live = self.members.iter().zip(sizes).filter(|(_, size)| *size > 0);
         let listing = match self.is_listed() {
-            true => entry(Listing::size_of(live.map(|(member, size)| (member.name(), size)))),
+            true => entry_len(Listing::size_of(live.map(|(member, size)| (member.name(), size)))),
             false => 0,
         };
-        Some(files + tombstones + listing + ustar::END_LEN)
-    }
-
-    fn sent(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().take(self.sent_count)
+        Some(sent.iter().sum::<u64>() + listing + ustar::END_LEN)
     }
 
     /// Whether the list of files is sent: also when nothing is left of the files to send, since that is news.
@@ -138,7 +162,13 @@ impl ShardArchive {
             Stage::Head(member) if *member == self.sent_count => self.stage = Stage::Listing,
             Stage::Head(member) => {
                 let member = *member;
-                self.head(member)?;
+                match self.members.get(member).and_then(len_of) {
+                    Some(len) if len <= self.left_out => {
+                        self.left_out -= len;
+                        self.stage = Stage::Head(member + 1);
+                    }
+                    _ => self.head(member)?,
+                }
             }
             Stage::Content { member, chunks, left } => match chunks.next() {
                 Some(chunk) => {
@@ -237,6 +267,18 @@ impl ShardArchive {
     }
 }
 
+/// What an entry takes with its header.
+fn entry_len(size: u64) -> u64 {
+    ustar::BLOCK_LEN + size.next_multiple_of(ustar::BLOCK_LEN)
+}
+
+/// What a member takes with its tombstone; `None` while it is not planned.
+fn len_of(member: &Member) -> Option<u64> {
+    let size = member.size()?;
+    let tombstone = member.tombstone().map_or(0, |tombstone| entry_len(tombstone.bytes.len() as u64));
+    Some(if size == 0 { 0 } else { entry_len(size) + tombstone })
+}
+
 /// Owner of a list without files.
 const NOBODY: Stat = Stat { size: 0, modified_ns: 0, mode: 0o600, uid: 0, gid: 0 };
 
@@ -245,7 +287,14 @@ impl Iterator for ShardArchive {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
+            if let Some(mut bytes) = self.ready.pop_front() {
+                if self.left_out > 0 {
+                    let left_out = bytes.len().min(usize::try_from(self.left_out).unwrap_or(usize::MAX));
+                    self.left_out -= bytes.split_to(left_out).len() as u64;
+                }
+                if bytes.is_empty() {
+                    continue;
+                }
                 return Some(Ok(bytes));
             }
             if matches!(self.stage, Stage::Done) {

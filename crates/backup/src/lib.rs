@@ -18,12 +18,14 @@
 //! ```
 
 mod archive;
+mod cuts;
 pub mod encode;
 mod metadata;
 mod ustar;
 pub mod verify;
 
 pub use archive::{Selection, ShardArchive};
+pub use cuts::{CutError, CutName, Cuts};
 pub use icecore_database::Error;
 pub use icecore_tsm::Deletes;
-pub use metadata::{Boundary, Stream, kv, metadata};
+pub use metadata::{Boundary, Stream, kv, metadata, metadata_of};

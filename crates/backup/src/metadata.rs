@@ -106,7 +106,12 @@ pub fn kv(database: &Database) -> Result<Stream, Error> {
 /// # Errors
 /// As [`Database::metadata`].
 pub fn metadata(database: &Database, boundary: &Boundary) -> Result<Stream, Error> {
-    let MetadataCut { kv, sql, buckets } = database.metadata()?;
+    Ok(metadata_of(database.metadata()?, boundary))
+}
+
+/// The same of a moment that was cut before.
+pub fn metadata_of(cut: MetadataCut, boundary: &Boundary) -> Stream {
+    let MetadataCut { kv, sql, buckets } = cut;
     let mut manifest = icecore_catalog::to_json(&buckets);
     manifest.push(b'\n');
     let head = |before: &str, name: &str, content_type: &str| {
@@ -115,7 +120,7 @@ pub fn metadata(database: &Database, boundary: &Boundary) -> Result<Stream, Erro
         );
         Part::Made(Bytes::from(text))
     };
-    Ok(Stream::new(vec![
+    Stream::new(vec![
         head("", "kv", "application/octet-stream"),
         Part::Kv(kv),
         head("\r\n", "sql", "application/octet-stream"),
@@ -123,5 +128,5 @@ pub fn metadata(database: &Database, boundary: &Boundary) -> Result<Stream, Erro
         head("\r\n", "buckets", "application/json; charset=utf-8"),
         Part::Made(Bytes::from(manifest)),
         Part::Made(Bytes::from(format!("\r\n--{boundary}--\r\n"))),
-    ]))
+    ])
 }

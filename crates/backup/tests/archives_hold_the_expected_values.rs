@@ -28,7 +28,20 @@ fn archive(database: &Database, id: ShardId, selection: &Selection) -> Vec<u8> {
     assert_eq!(prepared.size(), Some(bytes.len() as u64), "the size is known before");
     assert!(prepared.flat_map(|chunk| chunk.unwrap()).eq(bytes.iter().copied()), "same files, same bytes");
     let copied = ShardArchive::new(database, id, selection).unwrap().copied();
+    assert_eq!(copied.tag(), ShardArchive::new(database, id, selection).unwrap().tag());
     assert!(copied.flat_map(|chunk| chunk.unwrap()).eq(bytes.iter().copied()), "copied or not");
+    let len = bytes.len();
+    let places = [1, 511, 512, 513, len / 3, len / 2, len.saturating_sub(1025), len - 1024, len - 1, len];
+    for at in places {
+        for is_prepared in [false, true] {
+            let mut rest = ShardArchive::new(database, id, selection).unwrap();
+            if is_prepared {
+                rest.prepare(far).unwrap();
+            }
+            let rest = rest.without_first(at as u64).flat_map(|chunk| chunk.unwrap());
+            assert!(rest.eq(bytes.iter().skip(at).copied()), "from {at} of {} on", bytes.len());
+        }
+    }
     bytes
 }
 
@@ -194,4 +207,39 @@ fn kept_tombstones_leave_as_they_are_before_their_files() {
         let made = path.contains("000000006-") || path.ends_with(Listing::NAME);
         assert!(made || original.unwrap() == *content, "{path}");
     }
+}
+
+#[test]
+fn a_tag_is_that_of_the_bytes() {
+    let dir = fixtures::unpack("layers");
+    let database = open(dir.path(), Mode::ReadOnly);
+    let cut = ShardArchive::new(&database, ShardId(1), &Selection::default()).unwrap().cut_ns();
+    let selections = [
+        Selection::default(),
+        Selection { deletes: Deletes::Keep, ..Selection::default() },
+        Selection { since: Some(cut - 1), ..Selection::default() },
+        Selection { since: Some(cut), ..Selection::default() },
+        Selection { since: Some(cut), always_list: true, ..Selection::default() },
+        Selection { since: Some(i64::MIN), always_list: true, ..Selection::default() },
+    ];
+    let mut tags: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for selection in selections {
+        let archive = ShardArchive::new(&database, ShardId(1), &selection).unwrap();
+        let tag = archive.tag();
+        let bytes: Vec<u8> = archive.flat_map(|chunk| chunk.unwrap()).collect();
+        assert!(tags.entry(tag).or_insert_with(|| bytes.clone()) == &bytes, "{selection:?}");
+    }
+    assert_eq!(tags.len(), 5, "the last selection is the first one");
+    // A file that gets another time, and nothing else, is another file: its header differs.
+    let file = walk(dir.path()).into_iter().find(|path| path.ends_with("000000001-000000001.tsm")).unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(later).unwrap();
+    let changed = open(dir.path(), Mode::ReadOnly);
+    let tag = ShardArchive::new(&changed, ShardId(1), &Selection::default()).unwrap().tag();
+    assert!(!tags.contains_key(&tag));
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

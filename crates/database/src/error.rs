@@ -58,6 +58,9 @@ pub enum Error {
     /// The shards of the directory cannot be found.
     #[error("the engine cannot be used")]
     Engine(#[source] icecore_tsm::Error),
+    /// No cut could be made of all shards, because others were made all the time.
+    #[error("new shards come so fast that no moment has them all: try again")]
+    Restless,
     /// A point has no series key.
     #[error("point {number}")]
     Point {
@@ -89,7 +92,11 @@ impl Error {
 
     /// Whether it may pass: memory or room on the disk is short, and nothing was acknowledged.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Shard { source, .. } if source.kind() == icecore_tsm::ErrorKind::Unavailable)
+        match self {
+            Self::Shard { source, .. } => source.kind() == icecore_tsm::ErrorKind::Unavailable,
+            Self::Restless => true,
+            _ => false,
+        }
     }
 
     /// Whether bytes on disk are damaged, as opposed to a call that failed or a request that cannot be met.

@@ -14,6 +14,7 @@
 //! # Ok::<(), icecore_database::Error>(())
 //! ```
 
+mod cut;
 mod database;
 mod error;
 mod export;
@@ -24,6 +25,7 @@ mod options;
 mod read;
 mod write;
 
+pub use cut::Cut;
 pub use database::{Database, MetadataCut};
 pub use error::Error;
 pub use export::Format;

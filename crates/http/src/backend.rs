@@ -2,6 +2,7 @@
 //!
 //! All calls block and are made on blocking threads.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,10 +11,11 @@ use icecore_catalog::{
     Action, Authorization, Bucket, BucketFilter, Denied, Id, LabeledBucket, NewBucket, Organization,
     OrganizationFilter, Page, Permission, Resource,
 };
-use icecore_database::Precision;
+use icecore_database::{Cut, Precision};
 
 use crate::download::Download;
 use crate::problem::{Code, Problem};
+use crate::range;
 
 /// A data directory, or a double of one in tests.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -55,17 +57,26 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     fn metadata(&self, boundary: &Boundary) -> Result<Download, Problem>;
 
+    /// Every shard of one moment, and its metadata.
+    fn cut(&self, boundary: &Boundary) -> Result<(Arc<Cut>, Download), Problem>;
+
+    /// One shard of this moment, and the moment: ns since 1970.
+    fn cut_shard(&self, id: u64) -> Result<(Arc<Cut>, i64), Problem>;
+
     /// Checks what it will send until `until` at the latest, so that known damage is a status and not a broken body.
     fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem>;
 }
 
 /// What a request wants of a shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct WantedShard {
     pub(crate) id: u64,
     pub(crate) selection: Selection,
+    /// Where the shard is taken from, if it is not to be as it is now. The download holds it.
+    pub(crate) cut: Option<Arc<Cut>>,
     /// The bytes will be worked on and are to be in memory: a map is for those who hand them on.
     pub(crate) copied: bool,
+    pub(crate) range: range::Ask,
     pub(crate) until: Instant,
 }
 

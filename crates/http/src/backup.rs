@@ -1,27 +1,34 @@
 //! The three downloads of a backup (docs/http.md, section 14). Errors in layout H.
 //!
-//! Order of checks, after authentication: compression level, shard id, `since`, operator, the shard exists, its files
+//! Order of checks, after authentication: compression level, shard id, `since`, `cut`, operator, the cut and the shard exist, its files
 //! are sound as far as could be checked in time. From the level on answers vary with `Accept-Encoding`, unless the
 //! level is `none`; `/kv` knows no compression at all.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use hyper::header::{
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY,
+};
 use hyper::{HeaderMap, StatusCode};
-use icecore_backup::encode::{Coding, Crew, Encoded};
-use icecore_backup::{Boundary, Deletes, Selection};
+use icecore_backup::encode::{Coding, Encoded};
+use icecore_backup::{Boundary, CutName, Deletes, Selection};
+use icecore_database::{Cut, ShardId};
 
 use crate::answer::{Answer, Payload};
 use crate::backend::{Backend, Caller, WantedShard};
 use crate::clock;
 use crate::coding::Ask;
-use crate::download::{Download, Exact};
+use crate::cut;
+use crate::download::{Chunks, Download, Exact, First};
 use crate::problem::{Code, Layout, Problem};
+use crate::range::{self, Part};
+use crate::shared::Shared;
 use crate::since;
 use crate::url;
 
 const CUT: HeaderName = HeaderName::from_static("icecore-cut");
+const LEASE: HeaderName = HeaderName::from_static("icecore-lease");
 const OCTETS: &str = "application/octet-stream";
 
 /// Made ahead of an identity body: slices of mapped files, which cost no memory of their own.
@@ -35,15 +42,14 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Option<&'a str>,
     pub(crate) caller: &'a Caller,
-    /// Who compresses.
-    pub(crate) crew: &'a Arc<Crew>,
+    pub(crate) shared: &'a Arc<Shared>,
     /// When the head of the answer has to leave.
     pub(crate) until: Instant,
 }
 
 pub(crate) fn kv(backend: &dyn Backend, request: Request<'_>) -> Answer {
     let download = operator(request).and_then(|()| backend.kv());
-    let sent = download.and_then(|download| send(download, OCTETS, None, request.crew));
+    let sent = download.and_then(|download| send(download, OCTETS, None, request.shared));
     sent.unwrap_or_else(|problem| problem.answer(Layout::H))
 }
 
@@ -51,9 +57,27 @@ pub(crate) fn metadata(backend: &dyn Backend, request: Request<'_>) -> Answer {
     compressible(request, |ask| {
         operator(request)?;
         let boundary = boundary()?;
-        let download = backend.metadata(&boundary)?;
+        let cut = cut::Ask::of_metadata(request.query)?;
+        let (name, download) = match cut {
+            cut::Ask::New => {
+                let (cut, download) = backend.cut(&boundary)?;
+                let name = CutName::all(&random()?);
+                let CutName::All(digits) = &name else {
+                    return Err(Problem::internal("a cut without a name"));
+                };
+                let digits = header(digits)?;
+                keep(request, name, cut)?;
+                (Some(digits), download)
+            }
+            _ => (None, backend.metadata(&boundary)?),
+        };
         let coding = ask.choose(download.size)?;
-        send(download, &format!("multipart/mixed; boundary={boundary}"), coding, request.crew)
+        let answer =
+            send(download, &format!("multipart/mixed; boundary={boundary}"), coding, request.shared)?;
+        Ok(match name {
+            Some(name) => leased(answer.with(CUT, name), request),
+            None => answer,
+        })
     })
 }
 
@@ -61,12 +85,40 @@ pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> An
     compressible(request, |ask| {
         let id = shard_id(id)?;
         let selection = selection(request.query)?;
+        let cut = cut::Ask::of_shard(request.query, id)?;
         operator(request)?;
+        let names_cut = cut != cut::Ask::Now;
+        let cut = match cut {
+            cut::Ask::Now => None,
+            cut::Ask::New => {
+                let (cut, cut_ns) = backend.cut_shard(id)?;
+                Some(keep(request, CutName::Shard(ShardId(id), cut_ns), cut)?)
+            }
+            cut::Ask::Kept(name) => {
+                Some(request.shared.cuts.find(&name, Instant::now()).map_err(cut::problem)?)
+            }
+        };
         let copied = ask.may_compress();
-        let download = backend.shard(&WantedShard { id, selection, copied, until: request.until })?;
+        // What is compressed has no parts.
+        let range = if copied { range::Ask::default() } else { range::Ask::of(request.headers, names_cut) };
+        let until = request.until;
+        let download = backend.shard(&WantedShard { id, selection, cut, copied, range, until })?;
         let coding = ask.choose(download.size)?;
-        send(download, OCTETS, coding, request.crew)
+        let answer = send(download, OCTETS, coding, request.shared)?;
+        Ok(if names_cut { leased(answer, request) } else { answer })
     })
+}
+
+/// Keeps a cut, and sees to it that it is freed.
+fn keep(request: Request<'_>, name: CutName, cut: Arc<Cut>) -> Result<Arc<Cut>, Problem> {
+    let kept = request.shared.cuts.keep(name, cut, Instant::now()).map_err(cut::problem)?;
+    request.shared.sweep();
+    Ok(kept)
+}
+
+/// Says how long a cut is kept after this answer.
+fn leased(answer: Answer, request: Request<'_>) -> Answer {
+    answer.with(LEASE, HeaderValue::from(request.shared.cuts.lease().as_secs()))
 }
 
 /// Runs an endpoint whose answers depend on the compression that the request asks for.
@@ -115,42 +167,66 @@ fn shard_id(text: &str) -> Result<u64, Problem> {
 }
 
 fn boundary() -> Result<Boundary, Problem> {
-    let mut random = [0; 30];
-    getrandom::fill(&mut random).map_err(|error| {
-        Problem::internal(format!("no random bytes for the boundary of the parts: {error}"))
-    })?;
-    Ok(Boundary::new(&random))
+    Ok(Boundary::new(&random()?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Problem::internal(format!("no random bytes: {error}")))?;
+    Ok(bytes)
 }
 
 fn send(
     download: Download,
     content_type: &str,
     coding: Option<Coding>,
-    crew: &Arc<Crew>,
+    shared: &Shared,
 ) -> Result<Answer, Problem> {
-    let chunks = match download.size {
-        Some(size) => Box::new(Exact::new(download.chunks, size)),
-        None => download.chunks,
-    };
+    let Download { chunks, size, cut_ns, tag, part } = download;
     let mut answer = Answer::empty(StatusCode::OK);
-    answer.headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).map_err(Problem::internal)?);
-    if let Some(cut_ns) = download.cut_ns {
-        let cut = clock::rfc3339_ns(cut_ns);
-        answer.headers.insert(CUT, HeaderValue::from_str(&cut).map_err(Problem::internal)?);
+    let (chunks, size) = match part {
+        Part::Whole => (chunks, size),
+        Part::Some { start, end, of } => {
+            answer.status = StatusCode::PARTIAL_CONTENT;
+            answer = answer.with(CONTENT_RANGE, header(&format!("bytes {start}-{}/{of}", end - 1))?);
+            // What is behind the part is not asked for; of what goes to the end, the end has to come.
+            let chunks = if end < of { Box::new(First::new(chunks, end - start)) } else { chunks };
+            (chunks, Some(end - start))
+        }
+        Part::Unsatisfiable { of } => {
+            let problem =
+                Problem::new(Code::BehindTheEnd, format!("the range lies behind the {of} bytes there are"));
+            return Ok(problem.answer(Layout::H).with(CONTENT_RANGE, header(&format!("bytes */{of}"))?));
+        }
+    };
+    let chunks: Chunks = match size {
+        Some(size) => Box::new(Exact::new(chunks, size)),
+        None => chunks,
+    };
+    answer = answer.with(CONTENT_TYPE, header(content_type)?);
+    if let Some(cut_ns) = cut_ns {
+        answer = answer.with(CUT, header(&clock::rfc3339_ns(cut_ns))?);
+    }
+    if let (Some(tag), None) = (tag, coding) {
+        answer = answer.with(ETAG, header(&tag)?).with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
     answer.payload = match coding {
-        None => Payload::Stream { chunks, size: download.size, batch_bytes: IDENTITY_BATCH_BYTES },
+        None => Payload::Stream { chunks, size, batch_bytes: IDENTITY_BATCH_BYTES },
         Some(coding) => {
             let name = match coding {
                 Coding::Gzip(_) => "gzip",
                 Coding::Zstd(_) => "zstd",
             };
             answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-            let chunks = Box::new(Encoded::new(chunks, coding, Arc::clone(crew)));
+            let chunks = Box::new(Encoded::new(chunks, coding, Arc::clone(&shared.crew)));
             Payload::Stream { chunks, size: None, batch_bytes: CODED_BATCH_BYTES }
         }
     };
     Ok(answer)
+}
+
+fn header(value: &str) -> Result<HeaderValue, Problem> {
+    HeaderValue::from_str(value).map_err(Problem::internal)
 }
 
 #[cfg(test)]

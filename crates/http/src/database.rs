@@ -11,12 +11,13 @@ use icecore_catalog::{
     NewBucket, OnboardErrorKind, OnboardRequest, Organization, OrganizationFilter, Page, Status,
     to_indented_json,
 };
-use icecore_database::{Database, Error, Partial, Precision, ShardId, WriteError};
+use icecore_database::{Cut, Database, Error, Partial, Precision, ShardId, WriteError};
 
 use crate::backend::{Backend, Caller, WantedShard};
 use crate::download::{BrokenOff, Chunks, Download};
-use crate::prepare::{self, Prepare};
+use crate::prepare::{self, Prepare, Prepared};
 use crate::problem::{Code, Problem};
+use crate::range::Part;
 use crate::setup::Answer201;
 
 impl Backend for Arc<Database> {
@@ -90,26 +91,52 @@ impl Backend for Arc<Database> {
         Ok(known(backup::metadata(self, boundary).map_err(backup_problem)?))
     }
 
+    fn cut(&self, boundary: &Boundary) -> Result<(Arc<Cut>, Download), Problem> {
+        let (cut, metadata) = Database::cut(self).map_err(backup_problem)?;
+        Ok((cut, known(backup::metadata_of(metadata, boundary))))
+    }
+
+    fn cut_shard(&self, id: u64) -> Result<(Arc<Cut>, i64), Problem> {
+        let cut = Database::cut_shard(self, ShardId(id)).map_err(backup_problem)?;
+        let cut_ns = cut.shard(ShardId(id)).map_err(backup_problem)?.1.cut_ns();
+        Ok((cut, cut_ns))
+    }
+
     fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem> {
-        let archive =
-            ShardArchive::new(self, ShardId(wanted.id), &wanted.selection).map_err(backup_problem)?;
+        let (id, selection) = (ShardId(wanted.id), &wanted.selection);
+        let archive = match &wanted.cut {
+            None => ShardArchive::new(self, id, selection),
+            Some(cut) => cut.shard(id).map(|(shard, snapshot)| ShardArchive::of(shard, snapshot, selection)),
+        };
+        let archive = archive.map_err(backup_problem)?;
         let archive = if wanted.copied { archive.copied() } else { archive };
-        let cut_ns = Some(archive.cut_ns());
-        let (chunks, size) = prepare::in_time(Archive(archive), wanted.until)?;
-        Ok(Download { chunks, size, cut_ns })
+        let (cut_ns, tag) = (Some(archive.cut_ns()), format!("\"{}\"", archive.tag()));
+        let (chunks, size, part): (Chunks, _, _) =
+            match prepare::in_time(Archive { archive, _cut: wanted.cut.clone() }, wanted.until)? {
+                Prepared::InTime(Archive { mut archive, _cut }) => {
+                    let size = archive.size();
+                    let part = wanted.range.part(&tag, size);
+                    if let Part::Some { start, .. } = part {
+                        archive = archive.without_first(start);
+                    }
+                    (Box::new(Archive { archive, _cut }), size, part)
+                }
+                Prepared::Late(late) => (Box::new(late), None, Part::Whole),
+            };
+        Ok(Download { chunks, size, cut_ns, tag: Some(tag), part })
     }
 }
 
-struct Archive(ShardArchive);
+struct Archive {
+    archive: ShardArchive,
+    /// Its lease does not end before the download does.
+    _cut: Option<Arc<Cut>>,
+}
 
 impl Prepare for Archive {
     fn prepare(&mut self, until: Instant) -> Result<(), Problem> {
         // Whether all is checked shows in the size.
-        self.0.prepare(until).map(drop).map_err(backup_problem)
-    }
-
-    fn size(&self) -> Option<u64> {
-        self.0.size()
+        self.archive.prepare(until).map(drop).map_err(backup_problem)
     }
 }
 
@@ -117,14 +144,14 @@ impl Iterator for Archive {
     type Item = Result<Bytes, BrokenOff>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|chunk| chunk.map_err(broken_off))
+        self.archive.next().map(|chunk| chunk.map_err(broken_off))
     }
 }
 
 fn known(stream: backup::Stream) -> Download {
     let size = Some(stream.size());
     let chunks: Chunks = Box::new(stream.map(|chunk| chunk.map_err(broken_off)));
-    Download { chunks, size, cut_ns: None }
+    Download { chunks, size, cut_ns: None, tag: None, part: Part::Whole }
 }
 
 fn broken_off(error: Error) -> BrokenOff {
@@ -134,6 +161,7 @@ fn broken_off(error: Error) -> BrokenOff {
 fn backup_problem(error: Error) -> Problem {
     let code = match error {
         Error::NoSuchShard(_) => Code::NotFound,
+        Error::Restless => Code::Unavailable,
         _ => Code::Internal,
     };
     Problem::new(code, chain(&error))

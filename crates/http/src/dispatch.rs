@@ -9,13 +9,13 @@ use bytes::Bytes;
 use hyper::header::{ALLOW, HeaderValue, LOCATION, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use icecore_backup::encode::Crew;
 use icecore_catalog::is_jwt;
 
 use crate::answer::Answer;
 use crate::backend::{Backend, Caller};
 use crate::problem::{Code, Layout, Problem};
 use crate::route::{self, Door, Endpoint, Found};
+use crate::shared::Shared;
 use crate::{backup, credentials, inspect, lists, setup, url};
 
 /// A request that came through the door of the API or of its 1.x part.
@@ -25,8 +25,7 @@ pub(crate) struct Call {
     pub(crate) path: String,
     /// Read where [`route::has_json`] says so; else empty.
     pub(crate) body: Result<Bytes, Problem>,
-    /// Who compresses.
-    pub(crate) crew: Arc<Crew>,
+    pub(crate) shared: Arc<Shared>,
     /// When the head of the answer has to leave.
     pub(crate) until: Instant,
 }
@@ -65,9 +64,9 @@ fn open(backend: &dyn Backend, call: &Call) -> Answer {
 }
 
 fn api(backend: &dyn Backend, call: &Call, caller: &Caller) -> Answer {
-    let Call { head, path, crew, until, .. } = call;
+    let Call { head, path, shared, until, .. } = call;
     let request =
-        backup::Request { headers: &head.headers, query: head.uri.query(), caller, crew, until: *until };
+        backup::Request { headers: &head.headers, query: head.uri.query(), caller, shared, until: *until };
     match route::find(&head.method, path) {
         Found::Endpoint(Endpoint::Kv) => backup::kv(backend, request),
         Found::Endpoint(Endpoint::Metadata) => backup::metadata(backend, request),

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use icecore_backup::encode;
 
+use crate::range::Part;
+
 /// Blocks on disk; holds no lock, only what it has pinned. Nothing is asked of it after an `Err` or the end.
 pub(crate) type Chunks = Box<dyn Iterator<Item = Result<Bytes, BrokenOff>> + Send>;
 
@@ -13,6 +15,10 @@ pub(crate) struct Download {
     pub(crate) size: Option<u64>,
     /// The moment that it shows, ns since 1970: the next `since`.
     pub(crate) cut_ns: Option<i64>,
+    /// Names the bytes of the whole, in quotes.
+    pub(crate) tag: Option<String>,
+    /// What of the whole `chunks` are.
+    pub(crate) part: Part,
 }
 
 /// Why a body ends early. What was sent before it is not a backup.
@@ -29,6 +35,34 @@ impl From<encode::Failed> for BrokenOff {
 impl BrokenOff {
     pub(crate) fn of(cause: impl ToString) -> Self {
         Self(cause.to_string())
+    }
+}
+
+/// The first bytes of a source, and nothing behind them.
+pub(crate) struct First {
+    source: Chunks,
+    left: u64,
+}
+
+impl First {
+    pub(crate) fn new(source: Chunks, bytes: u64) -> Self {
+        Self { source, left: bytes }
+    }
+}
+
+impl Iterator for First {
+    type Item = Result<Bytes, BrokenOff>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let chunk = self.source.next()?.map(|mut chunk| {
+            chunk.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.left -= u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            chunk
+        });
+        Some(chunk)
     }
 }
 
@@ -103,6 +137,18 @@ mod tests {
             }
         }
         (text, why)
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_source_are_taken_and_no_more_is_asked_for() {
+        let source = || -> Chunks {
+            let chunks = ["ab", "", "cde"].map(|chunk| Ok(Bytes::from(chunk)));
+            Box::new(chunks.into_iter().chain(std::iter::once_with(|| panic!("asked"))))
+        };
+        for (bytes, expected) in [(0, ""), (1, "a"), (2, "ab"), (4, "abcd"), (5, "abcde")] {
+            let taken: Vec<_> = First::new(source(), bytes).map(|chunk| chunk.unwrap()).collect();
+            assert_eq!(taken.concat(), expected.as_bytes());
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::download::{BrokenOff, Chunks};
+use crate::download::BrokenOff;
 use crate::problem::Problem;
 
 /// A check looks at the clock now and then only: it may be late by this much.
@@ -20,13 +20,17 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub(crate) trait Prepare: Iterator<Item = Result<Bytes, BrokenOff>> + Send + 'static {
     /// Checks until all is checked or `until` has come.
     fn prepare(&mut self, until: Instant) -> Result<(), Problem>;
-
-    /// Bytes of the whole, if known by now.
-    fn size(&self) -> Option<u64>;
 }
 
-/// Prepares `source`; what is left of it, and its size if it is known in time.
-pub(crate) fn in_time<S: Prepare>(mut source: S, until: Instant) -> Result<(Chunks, Option<u64>), Problem> {
+/// A source after the time for its check.
+pub(crate) enum Prepared<S> {
+    InTime(S),
+    /// Its size is not known.
+    Late(Late<S>),
+}
+
+/// Prepares `source` for as long as there is time.
+pub(crate) fn in_time<S: Prepare>(mut source: S, until: Instant) -> Result<Prepared<S>, Problem> {
     let (done, ready) = sync_channel(1);
     let check = move || {
         let checked = source.prepare(until).map(|()| source);
@@ -39,18 +43,14 @@ pub(crate) fn in_time<S: Prepare>(mut source: S, until: Instant) -> Result<(Chun
         .map_err(|error| Problem::internal(format!("no thread to check the files of the shard: {error}")))?;
     let wait = (until + PATIENCE).saturating_duration_since(Instant::now());
     match ready.recv_timeout(wait) {
-        Ok(checked) => {
-            let source = checked?;
-            let size = source.size();
-            Ok((Box::new(source), size))
-        }
+        Ok(checked) => Ok(Prepared::InTime(checked?)),
         // Late, or the thread panicked: the next call of `Late` learns which.
-        Err(_) => Ok((Box::new(Late::Checking(ready)), None)),
+        Err(_) => Ok(Prepared::Late(Late::Checking(ready))),
     }
 }
 
 /// A source that is still being checked.
-enum Late<S> {
+pub(crate) enum Late<S> {
     Checking(Receiver<Result<S, Problem>>),
     Checked(S),
     Failed,
@@ -81,6 +81,7 @@ impl<S: Prepare> Iterator for Late<S> {
 #[expect(clippy::panic_in_result_fn, reason = "panics are planted, and assertions are what tests are for")]
 mod tests {
     use super::*;
+    use crate::download::Chunks;
 
     struct Slow {
         takes: Duration,
@@ -93,10 +94,6 @@ mod tests {
             thread::sleep(self.takes);
             assert!(self.chunks < 100, "planted");
             self.outcome.clone()
-        }
-
-        fn size(&self) -> Option<u64> {
-            Some(u64::from(self.chunks))
         }
     }
 
@@ -117,7 +114,14 @@ mod tests {
         chunks: u8,
     ) -> Result<(Vec<u8>, Option<u64>, String), Problem> {
         let started = Instant::now();
-        let (source, size) = in_time(Slow { takes, outcome, chunks }, started + Duration::from_millis(50))?;
+        let prepared = in_time(Slow { takes, outcome, chunks }, started + Duration::from_millis(50))?;
+        let (source, size): (Chunks, _) = match prepared {
+            Prepared::InTime(source) => {
+                let size = Some(u64::from(source.chunks));
+                (Box::new(source), size)
+            }
+            Prepared::Late(late) => (Box::new(late), None),
+        };
         assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
         let (mut sent, mut end) = (Vec::new(), String::new());
         for chunk in source {

@@ -29,6 +29,7 @@ pub(crate) enum Code {
     Unauthorized,
     MethodNotAllowed,
     NotAcceptable,
+    BehindTheEnd,
     RequestTooLarge,
     Unprocessable,
 }
@@ -47,6 +48,7 @@ impl Code {
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
             Self::MethodNotAllowed => ("method not allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::NotAcceptable => ("invalid", StatusCode::NOT_ACCEPTABLE), // the original has no word for it
+            Self::BehindTheEnd => ("invalid", StatusCode::RANGE_NOT_SATISFIABLE), // nor for this
             Self::RequestTooLarge => ("request too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Unprocessable => ("unprocessable entity", StatusCode::UNPROCESSABLE_ENTITY),
         }

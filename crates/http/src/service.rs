@@ -20,7 +20,6 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use icecore_backup::encode::Crew;
 use icecore_database::Database;
 
 use crate::answer::{Answer, Payload};
@@ -31,6 +30,7 @@ use crate::problem::{Code, Layout, Problem};
 use crate::pump::Pump;
 use crate::record::{End, Record};
 use crate::route::{self, Door};
+use crate::shared::Shared;
 use crate::write::Writes;
 use crate::{blocking, clock, inspect, url};
 
@@ -66,6 +66,11 @@ pub struct Options {
     pub writes_max: usize,
     /// How long nothing may arrive of the body of a write.
     pub body_stall_max: Duration,
+    /// How long a cut is kept after its last use; what it pins stays on the disk.
+    pub cut_lease: Duration,
+    /// How many cuts are kept. A new one takes the place of the one that was not used for the longest time; when all are in use
+    /// it is refused with 503.
+    pub cuts_max: usize,
     /// [`serve`](crate::serve): a connection without a request.
     pub idle_max: Duration,
     /// [`serve`](crate::serve): how long answers may go on after the signal to stop.
@@ -83,6 +88,8 @@ impl Default for Options {
             write_wait_max: Duration::from_secs(10),
             writes_max: 32,
             body_stall_max: Duration::from_secs(60),
+            cut_lease: Duration::from_secs(900),
+            cuts_max: 16,
             idle_max: Duration::from_secs(180),
             drain_max: Duration::from_secs(30),
         }
@@ -106,7 +113,7 @@ pub struct Service {
 struct Inner {
     backend: Arc<dyn Backend>,
     writes: Writes,
-    crew: Arc<Crew>,
+    shared: Arc<Shared>,
     options: Options,
     started: Instant,
     started_ns: i64,
@@ -127,7 +134,7 @@ impl Service {
             inner: Arc::new(Inner {
                 backend: Arc::new(backend),
                 writes: Writes::new(&options),
-                crew: Arc::new(Crew::of_all_cores()),
+                shared: Arc::new(Shared::new(&options)),
                 options,
                 started: Instant::now(),
                 started_ns,
@@ -183,8 +190,8 @@ impl Service {
         let body =
             if route::has_json(&head.method, &path) { self.read(body).await } else { Ok(Bytes::new()) };
         let until = record.started + self.inner.options.check_max;
-        let crew = Arc::clone(&self.inner.crew);
-        self.answer_blocking(Call { head, path, body, crew, until }).await
+        let shared = Arc::clone(&self.inner.shared);
+        self.answer_blocking(Call { head, path, body, shared, until }).await
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, Problem>

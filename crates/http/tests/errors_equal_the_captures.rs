@@ -92,7 +92,8 @@ async fn a_since_in_the_future_gives_the_empty_archive() {
         let (status, expected, body) = captured("since-future", "tar");
         assert_eq!(reply.status, status);
         let mut ours = headers(&reply);
-        ours.retain(|(name, _)| !name.contains("icecore"));
+        let is_added = |name: &str| name.contains("icecore") || matches!(name, "etag" | "accept-ranges");
+        ours.retain(|(name, _)| !is_added(name));
         assert_eq!(ours, expected);
         assert_eq!(reply.body().unwrap(), body);
         assert!(reply.header("Icecore-Cut").unwrap().ends_with('Z'));

@@ -29,7 +29,7 @@ async fn a_request_is_one_line_without_secrets_and_a_failure_says_why() {
     let _guard = set_default(subscriber);
     let double = Double::new(|id, _| match id {
         1 => Ok(known(vec![vec![0; 5000]])),
-        2 => Ok(Download { chunks: then_fails(of(vec![vec![0; 100_000]; 30])), size: None, cut_ns: None }),
+        2 => Ok(super::download(then_fails(of(vec![vec![0; 100_000]; 30])), None)),
         _ => Err(Problem::hidden("not readable", "influxd.bolt: page 7".to_owned())),
     });
     let server = Server::of(double).await.address;

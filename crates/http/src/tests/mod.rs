@@ -7,7 +7,7 @@ mod streams;
 mod writing;
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use icecore_catalog::{
     Action, Authorization, Bucket, BucketFilter, BucketKind, Id, LabeledBucket, NewBucket, Organization,
     OrganizationFilter, Page, Permission, Resource, ResourceType, Status, Time, operator_permissions,
 };
-use icecore_database::Precision;
+use icecore_database::{Cut, Precision};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::backend::{Backend, Caller, WantedShard};
 use crate::download::{BrokenOff, Chunks, Download};
 use crate::problem::{Code, Problem};
+use crate::range::Part;
 use crate::{Options, Service, Stopped, serve};
 
 type ShardFn = dyn Fn(u64, &Selection) -> Result<Download, Problem> + Send + Sync;
@@ -132,6 +133,14 @@ impl Backend for Double {
         Ok(known(vec![format!("--{boundary}--").into_bytes()]))
     }
 
+    fn cut(&self, _: &Boundary) -> Result<(Arc<Cut>, Download), Problem> {
+        Err(Problem::internal("no cut of a double"))
+    }
+
+    fn cut_shard(&self, id: u64) -> Result<(Arc<Cut>, i64), Problem> {
+        Err(Problem::new(Code::NotFound, format!("shard {id} not found")))
+    }
+
     fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem> {
         (self.shard)(wanted.id, &wanted.selection)
     }
@@ -162,15 +171,19 @@ fn of(chunks: Vec<Vec<u8>>) -> Chunks {
     Box::new(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))))
 }
 
+fn download(chunks: Chunks, size: Option<u64>) -> Download {
+    Download { chunks, size, cut_ns: Some(1_500_000_000), tag: None, part: Part::Whole }
+}
+
 /// A download whose size is announced.
 fn known(chunks: Vec<Vec<u8>>) -> Download {
     let size = chunks.iter().map(|chunk| u64::try_from(chunk.len()).unwrap()).sum();
-    Download { chunks: of(chunks), size: Some(size), cut_ns: Some(1_500_000_000) }
+    download(of(chunks), Some(size))
 }
 
 /// A download whose size is not known.
 fn unknown(chunks: Vec<Vec<u8>>) -> Download {
-    Download { chunks: of(chunks), size: None, cut_ns: Some(1_500_000_000) }
+    download(of(chunks), None)
 }
 
 fn then_fails(chunks: Chunks) -> Chunks {

@@ -12,7 +12,7 @@ fn slow(chunks: usize, pause: Duration) -> Double {
             std::thread::sleep(pause);
             Ok(Bytes::from(vec![1; 2 << 20]))
         });
-        Ok(Download { chunks: Box::new(chunks), size: None, cut_ns: None })
+        Ok(super::download(Box::new(chunks), None))
     })
 }
 

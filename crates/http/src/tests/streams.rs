@@ -113,9 +113,7 @@ async fn metadata_is_a_multipart_with_a_boundary_of_sixty_digits() {
 #[tokio::test]
 async fn a_failure_on_the_way_breaks_the_transfer_in_every_framing() {
     let fails = |size: Option<u64>| {
-        Double::new(move |_, _| {
-            Ok(Download { chunks: then_fails(of(pieces(3_000_000))), size, cut_ns: None })
-        })
+        Double::new(move |_, _| Ok(super::download(then_fails(of(pieces(3_000_000))), size)))
     };
     for (size, encoding) in [
         (Some(3_000_000), "identity"),
@@ -139,9 +137,7 @@ async fn http_1_0_without_a_length_sees_a_failure_as_a_reset() {
     let sound = Server::of(Double::new(|_, _| Ok(unknown(pieces(200_000))))).await.address;
     let reply = exchange(sound, request.as_bytes()).await;
     assert!(reply.end.is_ok() && reply.rest == pattern(200_000));
-    let broken = Server::of(Double::new(|_, _| {
-        Ok(Download { chunks: then_fails(of(pieces(200_000))), size: None, cut_ns: None })
-    }));
+    let broken = Server::of(Double::new(|_, _| Ok(super::download(then_fails(of(pieces(200_000))), None))));
     let reply = exchange(broken.await.address, request.as_bytes()).await;
     assert!(reply.end.is_err(), "{:?}", reply.end);
 }
@@ -150,7 +146,7 @@ async fn http_1_0_without_a_length_sees_a_failure_as_a_reset() {
 async fn a_panic_on_the_way_breaks_the_transfer_and_the_server_goes_on() {
     let double = Double::new(|_, _| {
         let chunks = of(pieces(100_000)).chain(std::iter::from_fn(|| panic!("on the way")));
-        Ok(Download { chunks: Box::new(chunks), size: None, cut_ns: None })
+        Ok(super::download(Box::new(chunks), None))
     });
     let server = Server::of(double).await.address;
     let reply = send(server, "GET", SHARD, &[("Authorization", "Token operator")]).await;
@@ -168,7 +164,7 @@ fn endless(given: &Arc<AtomicUsize>, alive: &Arc<()>) -> Double {
             given.fetch_add(1, Ordering::SeqCst);
             Some(Ok(Bytes::from(vec![0; 100_000])))
         });
-        Ok(Download { chunks: Box::new(chunks), size: None, cut_ns: None })
+        Ok(super::download(Box::new(chunks), None))
     })
 }
 
@@ -232,7 +228,7 @@ async fn the_head_does_not_wait_for_a_slow_source() {
             std::thread::sleep(Duration::from_millis(700));
             Ok(Bytes::from_static(b"late"))
         });
-        Ok(Download { chunks: Box::new(chunks), size: None, cut_ns: None })
+        Ok(super::download(Box::new(chunks), None))
     });
     let server = Server::of(double).await.address;
     for encoding in ["identity", "gzip"] {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use icecore::{Database, Mode, Options, http};
@@ -32,6 +33,12 @@ pub(crate) struct Arguments {
     /// The largest body of a write, unpacked; twice as much is the memory of all that are read at once
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
     http_max_write_bytes: usize,
+    /// How long a cut of the data that a client asked for is kept after its last use
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    backup_cut_lease: u64,
+    /// How many cuts are kept at most
+    #[arg(long, value_name = "COUNT", default_value_t = 16)]
+    backup_cuts_max: usize,
     /// Store new tokens as hashes
     #[arg(long, value_name = "BOOL", env = "INFLUXD_USE_HASHED_TOKENS", default_value_t = true, action = clap::ArgAction::Set)]
     use_hashed_tokens: bool,
@@ -67,6 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let limits = http::Options {
         write_max_bytes: arguments.http_max_write_bytes,
         write_memory_bytes: arguments.http_max_write_bytes.saturating_mul(2),
+        cut_lease: Duration::from_secs(arguments.backup_cut_lease),
+        cuts_max: arguments.backup_cuts_max,
         ..http::Options::default()
     };
     runtime.block_on(listen(address, &database, limits))?;

@@ -109,6 +109,27 @@ impl Member {
         })
     }
 
+    /// Puts what decides over its bytes in a backup into `hasher`, without reading them: name, owner, mode, length and time of
+    /// the file, and its deletes. A name is not given twice, and a file does not change under its time; the digest of a
+    /// manifest is not put, since a file gets it later than its bytes.
+    pub fn fingerprint(&self, hasher: &mut blake3::Hasher) {
+        let put_stat = |hasher: &mut blake3::Hasher, stat: Stat| {
+            hasher.update(&stat.size.to_be_bytes()).update(&stat.modified_ns.to_be_bytes());
+            hasher.update(&stat.mode.to_be_bytes());
+            hasher.update(&stat.uid.to_be_bytes()).update(&stat.gid.to_be_bytes());
+        };
+        hasher.update(self.name().to_string().as_bytes());
+        put_stat(hasher, self.file.stat());
+        match self.file.tombstone() {
+            Some(tombstone) => {
+                hasher.update(&[1, u8::from(self.deletes == Deletes::Keep)]);
+                put_stat(hasher, tombstone.stat);
+                hasher.update(blake3::hash(&tombstone.bytes).as_bytes());
+            }
+            None => drop(hasher.update(&[0])),
+        }
+    }
+
     /// Checks the blocks of the file, and plans what is left of it if deletes are applied, until all is done or `until`
     /// has come. Returns whether all is done. Planning alone is not interrupted.
     ///

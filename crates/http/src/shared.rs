@@ -1,0 +1,50 @@
+//! What all downloads of a service share: the threads that compress, and the cuts that are kept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use icecore_backup::Cuts;
+use icecore_backup::encode::Crew;
+
+use crate::service::Options;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) crew: Arc<Crew>,
+    pub(crate) cuts: Cuts,
+    /// Whether somebody frees cuts whose leases have ended.
+    is_swept: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            crew: Arc::new(Crew::of_all_cores()),
+            cuts: Cuts::new(options.cut_lease, options.cuts_max),
+            is_swept: AtomicBool::new(false),
+        }
+    }
+
+    /// Sees to it that cuts are freed when their leases end, also when nobody asks for one any more. To be called inside a
+    /// tokio runtime, after a cut was kept.
+    pub(crate) fn sweep(self: &Arc<Self>) {
+        if self.is_swept.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(shared) = weak.upgrade() {
+                let next = shared.cuts.free_ended(Instant::now()).or_else(|| {
+                    shared.is_swept.store(false, Ordering::Release);
+                    // Who kept one before that saw a sweeper.
+                    let is_needed = !shared.cuts.is_empty() && !shared.is_swept.swap(true, Ordering::AcqRel);
+                    is_needed.then(Instant::now)
+                });
+                drop(shared);
+                let Some(next) = next else { return };
+                tokio::time::sleep_until(next.into()).await;
+            }
+        });
+    }
+}
