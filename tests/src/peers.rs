@@ -6,7 +6,7 @@
 //! | Python client | `peers/python/.venv` | the same |
 //! | Node client | `peers/node/node_modules`, `node` on `PATH` | the same |
 //! | bbolt | `go` on `PATH` | the same |
-//! | curl | `curl` on `PATH` | the same |
+//! | curl, Python, Node by themselves | `curl`, `python3`, `node` on `PATH` | the same |
 //! | influxd 2.9 | `INFLUXD_BIN` | a line says what was skipped |
 //! | influx CLI | `INFLUX_BIN` | the same |
 //!
@@ -77,6 +77,22 @@ fn build_bbolt() -> Option<PathBuf> {
 /// In CI, when it is missing.
 pub fn curl() -> Option<PathBuf> {
     on_path("curl").next().or_else(|| packaged_is_missing("curl"))
+}
+
+/// Python without any client. `None` was told.
+///
+/// # Panics
+/// In CI, when it is missing.
+pub fn python3() -> Option<PathBuf> {
+    on_path("python3").next().or_else(|| packaged_is_missing("Python 3"))
+}
+
+/// Node without any client. `None` was told.
+///
+/// # Panics
+/// In CI, when it is missing.
+pub fn node_alone() -> Option<PathBuf> {
+    on_path("node").next().or_else(|| packaged_is_missing("Node"))
 }
 
 /// influxd 2.9. `None` was told.

@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// The largest body of a write, unpacked; twice as much is the memory of all that are read at once
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
     http_max_write_bytes: usize,
+    /// How long the files of a backup are checked before its answer begins: damage found in this time is an error, later
+    /// damage breaks the transfer. Clients give up after ten seconds of silence
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1500)]
+    backup_check_max: u64,
     /// How long a cut of the data that a client asked for is kept after its last use
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     backup_cut_lease: u64,
@@ -74,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let limits = http::Options {
         write_max_bytes: arguments.http_max_write_bytes,
         write_memory_bytes: arguments.http_max_write_bytes.saturating_mul(2),
+        check_max: Duration::from_millis(arguments.backup_check_max),
         cut_lease: Duration::from_secs(arguments.backup_cut_lease),
         cuts_max: arguments.backup_cuts_max,
         ..http::Options::default()
