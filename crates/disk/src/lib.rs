@@ -92,6 +92,12 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn size(&self) -> io::Result<u64>;
+
+    /// The whole file as a map, to be read where [`Map::populate`] allows it, without a copy. `None` where there is none:
+    /// every byte can be had from [`read_exact_at`](Self::read_exact_at).
+    fn map(&self) -> Option<Map> {
+        None
+    }
 }
 
 /// A new file that only grows.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 /// The bytes of a whole file: mapped by the real disk, held in memory by a double.
 ///
 /// Clones share the bytes. A mapped file stays readable after it was unlinked. A bad sector, or another process that
-/// truncates the file, raises SIGBUS when the bytes are touched: check with [`ReadAt`](crate::ReadAt) first.
+/// truncates the file, raises SIGBUS when the bytes are touched: check with [`ReadAt`](crate::ReadAt) first, or
+/// [`populate`](Self::populate) what is read next.
 ///
 /// # Bytes that change
 /// The map of a file that is changed in place ([`WriteAt`](crate::WriteAt)) shows the change, if it [is
@@ -42,6 +43,18 @@ impl Map {
         match &self.0 {
             Inner::Mapped(map) => part(map, range),
             Inner::Owned(bytes) => bytes.get(range),
+        }
+    }
+
+    /// Brings the bytes in `range` into memory, so that reading them next waits for no disk. Whether they may be read now:
+    /// `false` where one of them cannot be read, and where the system has no such call (Linux has it since 5.14). Whoever
+    /// wants to know why reads them with [`ReadAt`](crate::ReadAt).
+    ///
+    /// What was read in can be pushed out again by other work, so read it soon.
+    pub fn populate(&self, range: Range<usize>) -> bool {
+        match &self.0 {
+            Inner::Mapped(map) => range.start <= range.end && range.end <= map.len() && populate(map, range),
+            Inner::Owned(bytes) => bytes.get(range).is_some(),
         }
     }
 
@@ -83,11 +96,23 @@ fn part(map: &memmap2::MmapRaw, range: Range<usize>) -> Option<&[u8]> {
     let first = map.as_ptr().wrapping_add(range.start);
     // SAFETY: the range lies inside the map, by the lines above, and the map lives as long as the result. Its bytes must
     // neither change nor vanish: `tsm` maps TSM files and tombstones, which are written under a temporary name, renamed
-    // and never written again, and logs, which nobody writes while the directory is locked; `database` maps a copy that
-    // it made itself; `kvstore` maps a Bolt file only while it holds its lock, writes to no page that a living state
-    // refers to, and to the meta pages only while none of their bytes is borrowed (`state.rs`, `file.rs` there).
+    // and never written again, and logs, which nobody writes while the directory is locked; its verification maps any TSM
+    // file, without a lock, and says that nobody may change it meanwhile; `database` maps a copy that it made itself;
+    // `kvstore` maps a Bolt file only while it holds its lock, writes to no page that a living state refers to, and to the
+    // meta pages only while none of their bytes is borrowed (`state.rs`, `file.rs` there).
     // Another process that truncates a file can still raise SIGBUS, as the type's text says.
     Some(unsafe { std::slice::from_raw_parts(first, range.len()) })
+}
+
+/// A page that cannot be read is an error of this call, where touching it would be a signal.
+#[cfg(target_os = "linux")]
+fn populate(map: &memmap2::MmapRaw, range: Range<usize>) -> bool {
+    map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len()).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn populate(_: &memmap2::MmapRaw, _: Range<usize>) -> bool {
+    false
 }
 
 /// What [`Bytes::from_owner`] holds on to.

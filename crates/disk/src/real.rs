@@ -116,6 +116,10 @@ impl ReadAt for Reader {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn map(&self) -> Option<Map> {
+        Map::of(&self.0).ok()
+    }
 }
 
 #[derive(Debug)]
@@ -235,6 +239,23 @@ mod tests {
         }
         let backwards = std::ops::Range { start: 5, end: 4 };
         assert_eq!(map.get(backwards), None);
+    }
+
+    #[test]
+    fn what_a_file_has_can_be_populated_and_what_it_lost_cannot() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        RealDisk.create(&path).unwrap().append(&[7; 100_000]).unwrap();
+        let map = RealDisk.open(&path).unwrap().map().unwrap();
+        assert_eq!(map.len(), 100_000);
+        let is_linux = cfg!(target_os = "linux"); // 5.14, which all that is tested on is
+        for inside in [0..1, 5..70_000, 0..100_000, 99_999..100_000] {
+            assert_eq!(map.populate(inside.clone()), is_linux, "{inside:?}");
+        }
+        assert!(!map.populate(0..100_001) && !map.populate(100_001..100_002));
+        RealDisk.open_write(&path).unwrap().set_size(50_000).unwrap();
+        assert_eq!(map.populate(0..40_000), is_linux);
+        assert!(!map.populate(0..100_000) && !map.populate(90_000..90_001), "no signal");
     }
 
     #[test]

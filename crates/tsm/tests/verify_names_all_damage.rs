@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use icecore_disk::{ReadAt, RealDisk};
+use icecore_disk::{Disk, Map, ReadAt, RealDisk};
 use icecore_testkit::{fixtures, tsm};
 use icecore_tsm::verify::{self, Depth, FindingKind, Findings, Options, Report};
-use icecore_tsm::{BlockType, Column, FileName, TsmFile};
+use icecore_tsm::{BlockType, Column, Entry, FileName, TsmFile};
 
 /// A file in memory, of which a part cannot be read.
 #[derive(Debug)]
@@ -35,8 +35,30 @@ impl ReadAt for Memory {
 }
 
 fn verify_with(bytes: &[u8], options: &Options) -> Report {
-    let file: Arc<dyn ReadAt> = Arc::new(Memory { bytes: bytes.to_vec(), bad_sector: 0..0 });
-    verify::file(&file, options)
+    let read = |bytes: &[u8]| Memory { bytes: bytes.to_vec(), bad_sector: 0..0 };
+    let file: Arc<dyn ReadAt> = Arc::new(read(bytes));
+    let report = verify::file(&file, options);
+    let mapped: Arc<dyn ReadAt> = Arc::new(Mapped(read(bytes)));
+    assert_eq!(verify::file(&mapped, options), report, "the same is found in a map");
+    report
+}
+
+/// The same file, of which there is a map.
+#[derive(Debug)]
+struct Mapped(Memory);
+
+impl ReadAt for Mapped {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn map(&self) -> Option<Map> {
+        Some(Map::from(self.0.bytes.clone()))
+    }
 }
 
 fn verify(bytes: &[u8]) -> Report {
@@ -243,6 +265,64 @@ fn a_bad_sector_is_told_and_the_rest_is_checked() {
     assert_eq!(report.damage.count(), 1, "{:?}", report.damage);
     assert_eq!(report.digest, None);
     assert!(report.counts.blocks == 1499, "{:?}", report.counts);
+}
+
+/// A file on the real disk that another process cuts as soon as it is mapped.
+#[derive(Debug)]
+struct CutWhenMapped {
+    file: std::fs::File,
+    to: u64,
+    reads: Arc<dyn ReadAt>,
+    /// What stands where blocks are.
+    sound: Vec<u8>,
+}
+
+impl ReadAt for CutWhenMapped {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap();
+        // The index lies behind the cut, and is needed to get there.
+        if offset >= u64::try_from(index_start(&self.sound)).unwrap() {
+            buf.copy_from_slice(&self.sound[start..start + buf.len()]);
+            return Ok(());
+        }
+        self.reads.read_exact_at(buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.sound.len() as u64)
+    }
+
+    fn map(&self) -> Option<Map> {
+        let map = self.reads.map();
+        self.file.set_len(self.to).unwrap();
+        map
+    }
+}
+
+#[test]
+fn a_page_of_a_map_that_cannot_be_read_is_told_and_is_no_signal() {
+    let times = (0..1_500_000).collect();
+    let sound = tsm::file([("m#!~#f", tsm::column(BlockType::Float, times, 7))], 1000);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("000000001-000000001.tsm");
+    std::fs::write(&path, &sound).unwrap();
+    let to = 5_000_000;
+    let is_before = |entry: &Entry| entry.offset.get() + u64::from(entry.size) <= to;
+    let left = entries(&path).iter().filter(|entry| is_before(entry)).count() as u64;
+    assert!(left > 500);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let file: Arc<dyn ReadAt> =
+        Arc::new(CutWhenMapped { file, to, reads: RealDisk.open(&path).unwrap(), sound });
+    let report = verify::file(&file, &Options::default());
+    assert_eq!(report.damage.count(), 0, "{:?}", report.damage);
+    assert_eq!((report.counts.blocks, report.unreadable.count()), (left, 1500 - left));
+}
+
+/// The blocks of all keys of a file.
+fn entries(path: &std::path::Path) -> Vec<Entry> {
+    let name = FileName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
+    let file = TsmFile::open(&RealDisk, path, name).unwrap();
+    file.index().unwrap().keys().flat_map(|key| key.entries().collect::<Vec<_>>()).collect()
 }
 
 #[test]

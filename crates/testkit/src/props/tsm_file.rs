@@ -1,8 +1,10 @@
 use std::cell::RefCell;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use icecore_disk::Disk;
+use icecore_disk::{Disk, Map, ReadAt};
 use icecore_tsm::verify::{self, Counts, Depth, Finding, FindingKind, Options, Report};
 use icecore_tsm::{BlockType, Column, Entry, FileName, Index, Key, Result, TimeRange, TsmFile, block, key};
 
@@ -109,11 +111,36 @@ pub(super) fn agrees(file: &TsmFile, bytes: &[u8], points_max: usize) -> Option<
     Some(points.is_some())
 }
 
-/// What a verification finds.
+/// What a verification finds, whether it reads the file or has a map of it.
 fn verified(bytes: &[u8], depth: Depth) -> Report {
     let (disk, path) = on_disk(bytes);
-    let file = disk.open(&path).expect("it was put there");
-    verify::file(&file, &Options { depth, digest: true, threads: NonZeroUsize::MIN })
+    let read = disk.open(&path).expect("it was put there");
+    let options = Options { depth, digest: true, threads: NonZeroUsize::MIN };
+    let report = verify::file(&read, &options);
+    let mapped: Arc<dyn ReadAt> = Arc::new(WithMap { read, map: Map::from(bytes.to_vec()) });
+    assert_eq!(verify::file(&mapped, &options), report, "the same is found in a map");
+    report
+}
+
+/// A file that has a map, too.
+#[derive(Debug)]
+struct WithMap {
+    read: Arc<dyn ReadAt>,
+    map: Map,
+}
+
+impl ReadAt for WithMap {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read.read_exact_at(buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.read.size()
+    }
+
+    fn map(&self) -> Option<Map> {
+        Some(self.map.clone())
+    }
 }
 
 fn index_agrees(index: Index<'_>) {

@@ -1,6 +1,11 @@
-//! Second step of a verification: the blocks of a chunk, read ahead into one buffer and compared with the index.
+//! Second step of a verification: the blocks of a chunk, brought into memory ahead and compared with the index.
+//!
+//! Invariant: no byte of a map is touched that was not populated just before (`adr/0006`).
 
-use icecore_disk::ReadAt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use icecore_disk::{Map, ReadAt};
 
 use super::Depth;
 use super::plan::{Chunk, Plan};
@@ -14,6 +19,23 @@ use crate::units::TimeRange;
 /// Bytes of blocks read at a time, unless one is longer: what stays in the cache of one core.
 const WINDOW_LEN: u64 = 1 << 18;
 
+/// Bytes of blocks populated at a time, unless one is longer.
+const POPULATED_LEN: u64 = 1 << 21;
+
+/// Where the bytes of a file come from: its map where that can be populated, else reads.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) file: Arc<dyn ReadAt>,
+    map: Option<Map>,
+}
+
+impl Source {
+    pub(super) fn new(file: Arc<dyn ReadAt>) -> Self {
+        let map = file.map();
+        Self { file, map }
+    }
+}
+
 /// Buffers of a thread, used again for every chunk.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -23,7 +45,7 @@ pub(super) struct Scratch {
 
 /// Checks the blocks of a chunk.
 pub(super) fn check(
-    file: &dyn ReadAt,
+    source: &Source,
     plan: &Plan,
     chunk: &Chunk,
     depth: Depth,
@@ -31,13 +53,13 @@ pub(super) fn check(
 ) -> Report {
     let mut report = Report::default();
     scratch.window.forget();
-    let mut scan = Scan::from_key(file, &plan.layout, chunk.key_at);
+    let mut scan = Scan::from_key(&*source.file, &plan.layout, chunk.key_at);
     let outcome = each_entry(&mut scan, chunk, |number, key, bytes, entry| {
         if !plan.layout.holds(entry) || plan.shared.contains(&number) {
             return;
         }
         let mut one = One { key, bytes, entry, report: &mut report };
-        match scratch.window.block(file, chunk, entry) {
+        match scratch.window.block(source, chunk, entry) {
             Ok(block) => one.check(block, depth, &mut scratch.plain),
             Err(error) => one.found(FindingKind::Unreadable, &error),
         }
@@ -125,35 +147,59 @@ impl One<'_> {
     }
 }
 
-/// Bytes of the file from `start` on.
+/// Bytes of the file that are in memory.
 #[derive(Debug, Default)]
 struct Window {
+    /// What was read, from `start` on.
     bytes: Vec<u8>,
     start: u64,
+    /// What was populated.
+    populated: Range<u64>,
 }
 
 impl Window {
     /// What it holds may be of another file.
     fn forget(&mut self) {
         self.bytes.clear();
+        self.populated = 0..0;
     }
 
-    /// The bytes of a block, with its checksum. Reads ahead, to the end of the chunk at most, where its blocks lie one
-    /// behind the other; alone, when something behind it cannot be read.
-    fn block(&mut self, file: &dyn ReadAt, chunk: &Chunk, entry: &ScannedEntry) -> Result<&[u8]> {
+    /// The bytes of a block, with its checksum. Looks ahead, to the end of the chunk at most, where its blocks lie one
+    /// behind the other; takes it alone, when something behind it cannot be read.
+    fn block<'a>(&'a mut self, source: &'a Source, chunk: &Chunk, entry: &ScannedEntry) -> Result<&'a [u8]> {
         let (start, size) = (entry.offset.get(), u64::from(entry.size));
-        let is_here = start >= self.start && start + size <= self.start + self.bytes.len() as u64;
-        if !is_here {
-            let ahead = chunk.end.get().saturating_sub(start).min(WINDOW_LEN);
-            let len = if chunk.is_in_order { size.max(ahead) } else { size };
-            match self.read(file, start, len) {
-                Err(_) if len > size => self.read(file, start, size)?,
+        let end = start + size;
+        let ahead = |most| {
+            if chunk.is_in_order { end.max(chunk.end.get().min(start.saturating_add(most))) } else { end }
+        };
+        let is_read = start >= self.start && end <= self.start + self.bytes.len() as u64;
+        if !is_read {
+            if let Some(map) = &source.map
+                && self.populate(map, start..end, ahead(POPULATED_LEN))
+                && let Some(block) = memory_range(start..end).and_then(|range| map.get(range))
+            {
+                return Ok(block);
+            }
+            let len = ahead(WINDOW_LEN) - start;
+            match self.read(&*source.file, start, len) {
+                Err(_) if len > size => self.read(&*source.file, start, size)?,
                 outcome => outcome?,
             }
         }
         let from = usize::try_from(start - self.start).unwrap_or(usize::MAX);
         let block = self.bytes.get(from..).and_then(|rest| rest.get(..entry.size as usize));
         block.ok_or_else(|| Error::corrupt("a block is cut off", entry.offset))
+    }
+
+    /// Whether `block` may be read from the map: it was populated before, or is now with what follows it up to `ahead`.
+    fn populate(&mut self, map: &Map, block: Range<u64>, ahead: u64) -> bool {
+        if self.populated.start <= block.start && block.end <= self.populated.end {
+            return true;
+        }
+        let populated = block.start..ahead;
+        let is_there = memory_range(populated.clone()).is_some_and(|range| map.populate(range));
+        self.populated = if is_there { populated } else { 0..0 };
+        is_there
     }
 
     fn read(&mut self, file: &dyn ReadAt, start: u64, len: u64) -> Result<()> {
@@ -166,4 +212,9 @@ impl Window {
         }
         outcome
     }
+}
+
+/// A part of a file as memory counts.
+fn memory_range(range: Range<u64>) -> Option<Range<usize>> {
+    Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }

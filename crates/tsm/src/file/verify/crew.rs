@@ -12,7 +12,7 @@ use std::thread;
 use icecore_disk::ReadAt;
 
 use super::Options;
-use super::blocks::{self, Scratch};
+use super::blocks::{self, Scratch, Source};
 use super::plan::{Plan, plan};
 use super::report::{Finding, FindingKind, Report};
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ struct State {
 /// A file in work. Its tasks are its digest, the longest of them, and its chunks.
 struct Job {
     nth: usize,
-    file: Arc<dyn ReadAt>,
+    source: Source,
     plan: Plan,
     tasks: usize,
     taken: AtomicUsize,
@@ -143,7 +143,8 @@ impl Crew<'_> {
             return None;
         };
         let (taken, left) = (AtomicUsize::new(0), AtomicUsize::new(tasks));
-        Some(Arc::new(Job { nth, file, plan, tasks, taken, left, report: Mutex::new(report) }))
+        let source = Source::new(file);
+        Some(Arc::new(Job { nth, source, plan, tasks, taken, left, report: Mutex::new(report) }))
     }
 
     /// Does tasks of a job until none is left to take.
@@ -158,9 +159,9 @@ impl Crew<'_> {
             let chunk = task.checked_sub(self.digest_tasks());
             match chunk.and_then(|chunk| job.plan.chunks.get(chunk)) {
                 Some(chunk) => {
-                    found.merge(blocks::check(&*job.file, &job.plan, chunk, self.options.depth, scratch));
+                    found.merge(blocks::check(&job.source, &job.plan, chunk, self.options.depth, scratch));
                 }
-                None => add_digest(&*job.file, &mut found),
+                None => add_digest(&*job.source.file, &mut found),
             }
             ended += 1;
         }

@@ -3,7 +3,9 @@
 //!
 //! A check of [`TsmFile`](crate::TsmFile) ends at the first contradiction, since nothing may be served of such a file. A
 //! verification goes on and lists what it finds, each with place and key, so that an operator knows what is lost. It
-//! reads with `pread`: a bad sector is a finding, never a signal. It takes no lock and writes nothing.
+//! reads through a map that is populated first, else with `pread`: a bad sector is a finding, no signal. It takes no lock and
+//! writes nothing. A file that another process cuts at the very moment when it is read can still end this one
+//! (`docs/adr/0006`).
 //!
 //! ```
 //! use std::path::PathBuf;
@@ -86,9 +88,12 @@ impl Default for Options {
 /// Verifies TSM files on all threads, a large one also on several at once, and calls `done` with the position of each in
 /// `paths` when it is finished, in any order.
 ///
-/// Memory: for each thread a window of blocks and the strings of one; for each file in work, at most two a thread, a
-/// plan of about 20 bytes for each MiB, and what was found. A file whose blocks do not lie in the order of the
-/// index, which nothing writes, needs 32 bytes for each of its entries.
+/// Memory: for each thread the strings of a block, and a window of blocks where a file has no map; for each file in work,
+/// at most two a thread, a plan of about 20 bytes for each MiB, and what was found. A file whose blocks do not lie in the
+/// order of the index, which nothing writes, needs 32 bytes for each of its entries.
+///
+/// Files are mapped where the system can populate a map: another process must not change or cut them meanwhile. Removing
+/// them does no harm.
 ///
 /// `done` gets an `Err`, `Io` with the file's name, where a file cannot be opened. What cannot be read *inside* a file is
 /// a finding.
