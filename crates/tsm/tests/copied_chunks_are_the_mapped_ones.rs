@@ -1,4 +1,5 @@
 //! A backup that works on the bytes of a file gets copies of them, in which a bad sector is an error.
+#![expect(clippy::unwrap_used, reason = "a helper stops at the first surprise")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -95,7 +95,10 @@ mod tests {
         let barrier = std::sync::Arc::new(std::sync::Barrier::new(4));
         for _ in 0..3 {
             let barrier = std::sync::Arc::clone(&barrier);
-            crew.run(move |_| drop(barrier.wait())).unwrap();
+            crew.run(move |_| {
+                barrier.wait();
+            })
+            .unwrap();
         }
         barrier.wait(); // hangs unless three wait with it
     }

@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn many_blocks_in_a_piece_are_one_stream() {
         // Parts unlike each other: libdeflate begins a block at each.
-        let part = |at: u32| (0..20_000_u32).map(move |n| (n.wrapping_mul(at * 2 + 1) >> (at % 13)) as u8);
+        let part = |at: u32| {
+            (0..20_000_u32).map(move |n| (n.wrapping_mul(at * 2 + 1) >> (at % 13)).to_le_bytes()[0])
+        };
         let piece: Vec<u8> = (0..20).flat_map(part).collect();
         let stream = joined(&[&piece, b"", &piece], 6);
         assert!(unpacked(&stream) == [&piece[..], &piece[..]].concat());

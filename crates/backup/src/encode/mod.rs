@@ -241,6 +241,7 @@ mod tests {
     }
 
     /// Unpacks a whole body, behind which nothing follows.
+    #[expect(clippy::panic_in_result_fn, reason = "an assertion is what tests are for")]
     fn unpacked(body: &[u8], coding: Coding) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match coding {

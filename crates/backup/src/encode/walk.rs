@@ -12,6 +12,7 @@
 
 /// Codes of so many bits or fewer are looked up at once; longer ones are rare by their nature.
 const FAST_BITS: usize = 11;
+const FAST_MASK: u64 = (1 << FAST_BITS) - 1;
 const CODE_BITS_MAX: usize = 15;
 const LITERALS: usize = 288;
 const END_OF_BLOCK: u16 = 256;
@@ -151,10 +152,10 @@ impl Walker {
     }
 
     fn copy(&self, length: usize, bits: &mut Bits<'_>) -> Option<u64> {
-        let extra = bits.take(usize::from(*LENGTH_EXTRA.get(length)?))?;
+        let extra = bits.take(u32::from(*LENGTH_EXTRA.get(length)?))?;
         let len = usize::from(*LENGTH_BASE.get(length)?) + extra;
         let distance = usize::from(self.distances.symbol(bits)?);
-        bits.take(usize::from(*DISTANCE_EXTRA.get(distance)?))?;
+        bits.take(u32::from(*DISTANCE_EXTRA.get(distance)?))?;
         Some(len as u64)
     }
 }
@@ -218,7 +219,7 @@ impl Code {
     /// The next symbol out of the bits that are held, which must be as many as a fast code has; `None` takes nothing.
     #[inline(always)]
     fn fast_symbol(&self, bits: &mut Bits<'_>) -> Option<u16> {
-        let next = bits.held as usize & ((1 << FAST_BITS) - 1);
+        let next = (bits.held & FAST_MASK) as usize;
         let entry = self.fast.get(next).copied().unwrap_or(0);
         bits.drop(u32::from(entry & 15));
         (entry != 0).then_some(entry >> 4)
@@ -288,11 +289,11 @@ impl Bits<'_> {
 
     /// The next `count` bits, 16 at most.
     #[inline]
-    fn take(&mut self, count: usize) -> Option<usize> {
+    fn take(&mut self, count: u32) -> Option<usize> {
         self.refill()?;
-        let bits = self.held as usize & ((1 << count) - 1);
-        self.drop(count as u32);
-        Some(bits)
+        let bits = self.held & ((1 << count) - 1);
+        self.drop(count);
+        usize::try_from(bits).ok()
     }
 
     fn consumed(&self) -> usize {
@@ -301,7 +302,7 @@ impl Bits<'_> {
 
     /// A block that is not compressed, from behind its kind on.
     fn stored(&mut self) -> Option<u64> {
-        self.take(self.consumed().next_multiple_of(8) - self.consumed())?;
+        self.take(self.count % 8)?;
         let (len, check) = (self.take(16)?, self.take(16)?);
         if len ^ check != 0xffff {
             return None;
@@ -351,7 +352,7 @@ mod tests {
     #[test]
     fn another_compressor_makes_streams_of_the_length_that_is_found() {
         let bytes: Vec<u8> =
-            (0..200_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8 & (n >> 9) as u8).collect();
+            (0..200_000_u32).map(|n| (n.wrapping_mul(n) >> 7 & n >> 9).to_le_bytes()[0]).collect();
         for level in 0..=9 {
             for len in [0, 1, 100, 10_000, 200_000] {
                 let stream = deflated(&bytes[..len], level);
