@@ -49,7 +49,7 @@ pub use file::reader::{Tombstone, TsmFile};
 pub use file::tombstone::{Delete, Scope};
 pub use file::writer::{TsmWriter, WriterOptions};
 pub use file::{scan, verify};
-pub use format::batch::{Batch, Refused, Value};
+pub use format::batch::{Batch, BatchPoint, Refused, Value};
 pub use format::column::{Bits, BlockType, Column, Strings, Values};
 pub use format::index::{Entry, Index, Key};
 pub use format::{block, fields, key, manifest, series, sums, tombstone, wal};
@@ -66,4 +66,9 @@ pub use units::{Offset, Ticket, TimeRange};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::log::own::{Log, LogOptions, LogStats, Replayed, Segment, Unconfirmed, replay};
+
+    /// The body of a record of the log that holds a batch.
+    pub fn body(batch: &crate::Batch) -> Vec<u8> {
+        batch.body(&mut Default::default()).concat()
+    }
 }

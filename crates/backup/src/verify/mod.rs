@@ -140,7 +140,7 @@ fn small(target: &Target, read: impl Fn(&dyn ReadAt) -> icecore_tsm::Result<tsm:
 /// A segment of Icecore's log, which is read beside its neighbours.
 fn own_log(target: &Target) -> FileReport {
     let mut report = FileReport::new(&target.path, target.kind);
-    match tsm::own_log_segment(&RealDisk, &target.path, |_| {}) {
+    match tsm::own_log_segment(&RealDisk, &target.path, |_, _| {}) {
         Ok(found) => return report.with(found),
         Err(error) => match std::error::Error::source(&error).and_then(|source| source.downcast_ref()) {
             Some(source) => refused(&mut report, source),

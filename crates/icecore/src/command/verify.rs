@@ -223,14 +223,16 @@ struct SummaryJson {
 impl CountsJson {
     fn of(kind: check::FileKind, counts: &check::Counts, depth: Depth) -> Self {
         let check::Counts { keys, blocks, values, deletes, entries, .. } = *counts;
-        let values = (depth == Depth::Decode || kind == check::FileKind::Log).then_some(values);
+        let is_log = matches!(kind, check::FileKind::Log | check::FileKind::OwnLog);
+        let values = (depth == Depth::Decode || is_log).then_some(values);
         match kind {
             check::FileKind::Tsm => {
                 Self { keys: Some(keys), blocks: Some(blocks), values, ..Self::default() }
             }
             check::FileKind::Tombstone => Self { deletes: Some(deletes), ..Self::default() },
-            check::FileKind::Log => Self { entries: Some(entries), values, ..Self::default() },
-            check::FileKind::OwnLog => Self { entries: Some(entries), ..Self::default() },
+            check::FileKind::Log | check::FileKind::OwnLog => {
+                Self { entries: Some(entries), values, ..Self::default() }
+            }
             _ => Self::default(),
         }
     }

@@ -18,11 +18,14 @@ use crate::command::{Failure, doing};
 /// Show the entries of a segment of a log: influxd's, or Icecore's own
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A file _NNNNN.wal, or NNNNNNNN.iwal: of that number and ticket of each record, and what is torn or damaged
+    /// A file _NNNNN.wal, or NNNNNNNN.iwal
     file: PathBuf,
     /// Show the keys of each entry, too
     #[arg(long)]
     keys: bool,
+    /// Show the points of each record of Icecore's own log, too, as line protocol
+    #[arg(long)]
+    points: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -30,7 +33,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.file.extension().is_some_and(|extension| extension == "iwal") {
-        return super::own_log::run(&arguments.file, arguments.json);
+        let show = super::own_log::Show { keys: arguments.keys, points: arguments.points };
+        return super::own_log::run(&arguments.file, show, arguments.json);
+    }
+    if arguments.points {
+        return Err(Failure::Usage("--points is for Icecore's own log, NNNNNNNN.iwal".to_owned()));
     }
     let file = open(&arguments.file)?;
     let mut out = stdout();

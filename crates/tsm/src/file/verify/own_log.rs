@@ -4,8 +4,9 @@ use std::path::Path;
 
 use icecore_disk::Disk;
 
-use super::report::{Finding, FindingKind, Report};
+use super::report::{Counts, Finding, FindingKind, Report};
 use crate::error::Result;
+use crate::format::batch::Batch;
 use crate::log::own;
 use crate::units::{Offset, Ticket};
 
@@ -22,18 +23,25 @@ pub struct LogRecord {
     pub size: u64,
 }
 
-/// Reads one segment of Icecore's log, and calls `each` with every record that counts. What counts, and whether the last
-/// bytes are a torn tail, depends on the segments beside it, whose headers are read. What the records hold is not looked
-/// at. The first damage ends the reading. Memory: the segment.
+/// Reads one segment of Icecore's log, and calls `each` with every record that counts, and its points. What counts, and
+/// whether the last bytes are a torn tail, depends on the segments beside it, whose headers are read. The first damage ends
+/// the reading. Memory: the segment, and the points of one record.
 ///
 /// # Errors
 /// `Io` with the file that cannot be read.
-pub fn own_log_segment(disk: &dyn Disk, path: &Path, mut each: impl FnMut(&LogRecord)) -> Result<Report> {
+pub fn own_log_segment(
+    disk: &dyn Disk,
+    path: &Path,
+    mut each: impl FnMut(&LogRecord, &Batch),
+) -> Result<Report> {
     let mut report = Report::default();
-    let mut counted = 0;
-    let outcome = own::check(disk, path, |record| {
-        counted += 1;
-        each(record);
+    let mut counts = Counts::default();
+    let outcome = own::check(disk, path, |record, body| {
+        let batch = Batch::parse(body, Offset::START)?;
+        counts.entries += 1;
+        counts.values += batch.values();
+        each(record, &batch);
+        Ok(())
     });
     match outcome {
         Ok(checked) => {
@@ -49,6 +57,6 @@ pub fn own_log_segment(disk: &dyn Disk, path: &Path, mut each: impl FnMut(&LogRe
         }
         Err(error) => return Err(error),
     }
-    report.counts.entries = counted;
+    report.counts = counts;
     Ok(report)
 }

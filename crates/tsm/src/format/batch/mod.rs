@@ -14,6 +14,7 @@
 
 mod build;
 mod parse;
+mod points;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod tests;
 use std::ops::Range;
 
 pub use self::build::Refused;
+pub use self::points::BatchPoint;
 pub(crate) use self::shape::Shape;
 use crate::format::column::BlockType;
 

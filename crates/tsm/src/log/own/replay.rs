@@ -122,11 +122,15 @@ pub(crate) struct Checked {
     pub(crate) torn: Option<Offset>,
 }
 
-/// Calls `each` with every record of the segment at `path` that counts.
+/// Calls `each` with every record of the segment at `path` that counts, and its body.
 ///
 /// # Errors
-/// As [`replay`]; damage of other segments is not told.
-pub(crate) fn check(disk: &dyn Disk, path: &Path, mut each: impl FnMut(&LogRecord)) -> Result<Checked> {
+/// As [`replay`]; damage of other segments is not told. An error of `each` as there.
+pub(crate) fn check(
+    disk: &dyn Disk,
+    path: &Path,
+    mut each: impl FnMut(&LogRecord, &[u8]) -> Result<()>,
+) -> Result<Checked> {
     let number = names::number_of(path)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let first = first_of(disk, path, number).map_err(|error| error.in_file(path))?;
@@ -137,14 +141,10 @@ pub(crate) fn check(disk: &dyn Disk, path: &Path, mut each: impl FnMut(&LogRecor
     let behind = segments.iter().filter(|(other, _)| *other > number);
     let end = behind.filter_map(|(other, path)| first_of(disk, path, *other).ok().flatten()).next();
     let walked = Scope { segment: number, first, end }.walk(&bytes, |at, head, body| {
-        let at = Offset::new(at.get() - HEAD_LEN as u64);
-        each(&LogRecord {
-            number: head.number,
-            ticket: head.ticket,
-            at,
-            size: (HEAD_LEN + body.len()) as u64,
-        });
-        Ok(())
+        let size = (HEAD_LEN + body.len()) as u64;
+        let start = Offset::new(at.get() - HEAD_LEN as u64);
+        let record = LogRecord { number: head.number, ticket: head.ticket, at: start, size };
+        each(&record, &body).map_err(|error| error.in_part(at).in_record(head.number))
     });
     checked.torn = walked.map_err(|error| error.in_file(path))?.torn.map(|(at, _)| at);
     Ok(checked)
