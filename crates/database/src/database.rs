@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -31,9 +31,8 @@ pub struct Database {
     write_buffers: Pool,
     groups: GroupCache,
     lock: Option<Held>,
-    /// Whether our commits are noted: not while a shard could not be opened to write. What influxd did there was not adopted
-    /// and has to be believed once more.
-    notes_commits: bool,
+    /// Shards in which what influxd did was not adopted, because they are damaged: it has to be believed once more.
+    unadopted: BTreeSet<u64>,
 }
 
 /// The metadata of one moment: what a metadata backup sends.
@@ -54,7 +53,7 @@ impl Database {
     ///
     /// # Errors
     /// `ForeignOwner` when another user owns it and it is to be written; `Locked` when an influxd or an Icecore has it
-    /// open, `Missing` when there is nothing to read, `Store` with the page when the Bolt file is damaged, `Catalog` when the SQLite file is; `Io` when the system refuses a call.
+    /// open, `Missing` when there is nothing to read, `Store` with the page when the Bolt file is damaged or has lost our last commit, `Catalog` when the SQLite file is; `Io` when the system refuses a call.
     pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let now_ns = now_ns();
@@ -81,28 +80,29 @@ impl Database {
             }
         };
         let trust = match &lock {
-            Some(held) => held.trust(&*disk, store.txid())?,
-            None => Trust::Directory, // no Icecore has written it
+            Some(held) => held.trust(&*disk, &store.view())?,
+            None => Trust::Directory.into(), // no Icecore has written it
         };
         let engine = match options.mode {
-            Mode::ReadOnly => Engine::open_read_only(&disk, &paths.engine, trust),
-            Mode::ReadWrite => Engine::open(&disk, &paths.engine, &options.engine(trust)),
+            Mode::ReadOnly => Engine::open_read_only(&disk, &paths.engine, &trust),
+            Mode::ReadWrite => Engine::open(&disk, &paths.engine, &options.engine(trust.clone())),
         }
         .map_err(Error::Engine)?;
         engine.shards().iter().for_each(|open| report(open));
         let (groups, write_buffers) = (GroupCache::default(), Pool::default());
-        let notes_commits =
-            options.mode == Mode::ReadWrite && engine.shards().iter().all(|open| open.shard.is_writable());
-        let database =
-            Self { disk, paths, options, store, engine, groups, write_buffers, lock, notes_commits };
+        let is_unadopted =
+            |open: &Arc<OpenShard>| trust.of(open.id) == Trust::Directory && !open.shard.is_writable();
+        let unadopted =
+            engine.shards().iter().filter(|open| is_unadopted(open)).map(|open| open.id).collect();
+        let database = Self { disk, paths, options, store, engine, groups, write_buffers, lock, unadopted };
         database.note_commit();
         Ok(database)
     }
 
     /// Notes that the last commit to the Bolt file was ours.
     fn note_commit(&self) {
-        if let (Some(held), true) = (&self.lock, self.notes_commits)
-            && let Err(error) = held.note(&*self.disk, self.store.txid())
+        if let (Some(held), Mode::ReadWrite) = (&self.lock, self.options.mode)
+            && let Err(error) = held.note(&*self.disk, self.store.txid(), &self.unadopted)
         {
             tracing::warn!(%error, "the next start has to believe that influxd has run, and checks what it wrote");
         }

@@ -32,5 +32,6 @@ pub use export::Format;
 pub use icecore_catalog::{Id, ShardId};
 pub use icecore_lineprotocol::{Precision, UnknownPrecision};
 pub use icecore_tsm::OpenShard;
+pub use lock::who_is_right;
 pub use options::{Mode, Options, Paths};
 pub use write::{FieldValue, Partial, Point, WriteError, WriteReport};

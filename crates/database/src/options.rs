@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use icecore_tsm::{EngineOptions, OpenShard, Trust};
+use icecore_tsm::{EngineOptions, OpenShard, Trusted};
 
 use crate::database::now_ns;
 
@@ -50,7 +50,7 @@ impl Options {
         Self { mode, use_hashed_tokens: true }
     }
 
-    pub(crate) fn engine(self, trust: Trust) -> EngineOptions {
+    pub(crate) fn engine(self, trust: Trusted) -> EngineOptions {
         EngineOptions { on_failure: log_failure, trust, ..EngineOptions::new(now_ns) }
     }
 }

@@ -17,8 +17,9 @@ use crate::build::Builder;
 use crate::digests;
 use crate::error::{Error, Result};
 use crate::file::File;
+use crate::format::page::PAGE_SIZE_MAX;
 use crate::publish::publish;
-use crate::state::State;
+use crate::state::{State, choose};
 use crate::stats::Stats;
 use crate::tx::{Tx, Writer};
 use crate::view::View;
@@ -94,6 +95,24 @@ impl Store {
             }
         };
         Ok(Self::of(disk, path, writer, state))
+    }
+
+    /// The newest transaction that the meta pages of a file tell, and what is wrong with one of them, if something is. Takes
+    /// no lock and reads no other page: where another process writes, it is the answer of a moment ago.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io); damage when neither meta page is whole.
+    pub fn peek(disk: &dyn Disk, path: &Path) -> Result<(TxId, Option<Error>)> {
+        const HEAD_LEN: usize = 2 * PAGE_SIZE_MAX as usize;
+        let read = || {
+            let file = disk.open(path)?;
+            let mut head = vec![0; usize::try_from(file.size()?).unwrap_or(HEAD_LEN).min(HEAD_LEN)];
+            file.read_exact_at(&mut head, 0)?;
+            Ok(head)
+        };
+        let head = read().map_err(|error| Error::io(error, path))?;
+        let (meta, _, spare) = choose(&head).map_err(|error| error.in_file(path))?;
+        Ok((meta.txid, spare.map(|error| error.in_file(path))))
     }
 
     /// Makes a new file with what `builder` holds, and opens it to write.

@@ -40,7 +40,7 @@ mod tickets;
 mod units;
 
 pub use budget::Budget;
-pub use engine::{Engine, EngineOptions, OpenShard};
+pub use engine::{Engine, EngineOptions, OpenShard, Trusted};
 pub use error::{Error, ErrorKind, Result};
 pub use file::check::Digest;
 pub use file::expected::Expected;

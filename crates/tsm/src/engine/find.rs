@@ -73,17 +73,14 @@ pub(super) fn find(disk: &dyn Disk, root: &Path) -> Result<Vec<Found>> {
 }
 
 /// Opens shards side by side, by number; one that cannot be opened says why.
-pub(super) fn open_all(
-    found: Vec<Found>,
-    open: impl Fn(&ShardDir) -> Result<Shard> + Sync,
-) -> Vec<OpenShard> {
+pub(super) fn open_all(found: Vec<Found>, open: impl Fn(&Found) -> Result<Shard> + Sync) -> Vec<OpenShard> {
     let (next, opened) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(found.len())));
     let workers = thread::available_parallelism().map_or(1, usize::from).min(found.len());
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(found) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let shard = open(&found.dir).unwrap_or_else(Shard::unusable);
+                    let shard = open(found).unwrap_or_else(Shard::unusable);
                     opened.lock().push(found.opened(shard));
                 }
             });

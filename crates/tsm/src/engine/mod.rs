@@ -10,7 +10,7 @@
 mod find;
 mod flusher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,12 +24,34 @@ use self::flusher::Flusher;
 use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::format::batch::Batch;
-use crate::shard::{Shard, ShardDir, Trust, Writing, Written, snapshot_together, write_together};
+use crate::shard::{Shard, Trust, Writing, Written, snapshot_together, write_together};
 use crate::snapshot::Snapshot;
 use crate::tickets::Tickets;
 
+/// Who is right in which shard, where a manifest and its directory differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// In every shard but those below.
+    pub all: Trust,
+    /// Shards in which the directory is right, whatever `all` says: influxd ran, and what it did there was not adopted.
+    pub unadopted: BTreeSet<u64>,
+}
+
+impl Trusted {
+    /// Who is right in the shard of a number.
+    pub fn of(&self, id: u64) -> Trust {
+        if self.unadopted.contains(&id) { Trust::Directory } else { self.all }
+    }
+}
+
+impl From<Trust> for Trusted {
+    fn from(all: Trust) -> Self {
+        Self { all, unadopted: BTreeSet::new() }
+    }
+}
+
 /// How an engine that is written behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// The time now, ns since 1970: what files take as their time of modification.
     pub now: fn() -> i64,
@@ -42,7 +64,7 @@ pub struct EngineOptions {
     /// How long a write waits for memory before it is `Unavailable`: 10 seconds.
     pub patience: Duration,
     /// What is believed where a manifest and its directory differ: the manifest.
-    pub trust: Trust,
+    pub trust: Trusted,
     /// Told of every flush in the background that failed. It is tried again; no point is lost.
     pub on_failure: fn(&OpenShard, &Error),
 }
@@ -56,7 +78,7 @@ impl EngineOptions {
             flush_size: 64 << 20,
             flush_age: Duration::from_secs(600),
             patience: Duration::from_secs(10),
-            trust: Trust::Manifest,
+            trust: Trust::Manifest.into(),
             on_failure: |_, _| {},
         }
     }
@@ -105,8 +127,8 @@ impl Engine {
     ///
     /// # Errors
     /// `Io` when a directory above the shards cannot be read, `Unfit` when two directories claim one number.
-    pub fn open_read_only(disk: &Arc<dyn Disk>, root: &Path, trust: Trust) -> Result<Self> {
-        Self::with(disk, root, None, |dir| Shard::open_read_only(&**disk, dir, trust))
+    pub fn open_read_only(disk: &Arc<dyn Disk>, root: &Path, trust: &Trusted) -> Result<Self> {
+        Self::with(disk, root, None, |found| Shard::open_read_only(&**disk, &found.dir, trust.of(found.id)))
     }
 
     /// Opens every shard below `root` to write it; nobody else may. As [`open_read_only`](Self::open_read_only).
@@ -118,12 +140,15 @@ impl Engine {
             now: options.now,
             tickets: Arc::new(Tickets::new()),
             budget: Arc::new(Budget::new(options.cache_size_max, options.patience)),
-            trust: options.trust,
+            trust: options.trust.all,
         };
-        let open = |dir: &ShardDir| Shard::open(disk, dir, &writing);
+        let open = |found: &Found| {
+            let writing = Writing { trust: options.trust.of(found.id), ..writing.clone() };
+            Shard::open(disk, &found.dir, &writing)
+        };
         let mut engine = Self::with(disk, root, Some(writing.clone()), open)?;
         engine.flusher =
-            Some(Flusher::start(Arc::clone(&engine.inner), *options).map_err(Error::io_unnamed)?);
+            Some(Flusher::start(Arc::clone(&engine.inner), options.clone()).map_err(Error::io_unnamed)?);
         Ok(engine)
     }
 
@@ -131,7 +156,7 @@ impl Engine {
         disk: &Arc<dyn Disk>,
         root: &Path,
         writing: Option<Writing>,
-        open: impl Fn(&ShardDir) -> Result<Shard> + Sync,
+        open: impl Fn(&Found) -> Result<Shard> + Sync,
     ) -> Result<Self> {
         let found = find::find(&**disk, root)?;
         let shards =
