@@ -53,8 +53,18 @@ pub fn values(files: &Files) -> Values {
         disk.put(&dir.data.join(name), content.clone());
     }
     let shard = Shard::open_read_only(&disk, &dir, Trust::Directory).unwrap();
+    let values = of_shard(&shard).unwrap();
+    assert!(shard.damage().is_empty(), "{:?}", shard.damage());
+    values
+}
+
+/// Every value of a shard.
+///
+/// # Errors
+/// What the shard says where something in it is damaged.
+pub fn of_shard(shard: &Shard) -> icecore_tsm::Result<Values> {
     let mut values = Values::default();
-    let read = shard.keys(|composite, _| {
+    shard.keys(|composite, _| {
         let (series, field) = key::split(composite).unwrap();
         let [series, field] = [series, field].map(|part| String::from_utf8(part.to_vec()).unwrap());
         shard.read(composite, TimeRange::ALL, |column| {
@@ -63,10 +73,8 @@ pub fn values(files: &Files) -> Values {
             }
             Ok(())
         })
-    });
-    read.unwrap();
-    assert!(shard.damage().is_empty(), "{:?}", shard.damage());
-    values
+    })?;
+    Ok(values)
 }
 
 fn value(values: &icecore_tsm::Values, at: usize) -> Value {

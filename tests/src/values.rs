@@ -50,7 +50,7 @@ impl Value {
 pub type Column = (String, String);
 
 /// Values by column and nanosecond.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Values {
     columns: BTreeMap<Column, BTreeMap<i64, Value>>,
 }

@@ -156,11 +156,12 @@ impl Database {
         self.shard(id)?.shard.snapshot().map_err(|source| Error::Shard { id, source })
     }
 
-    /// Checks the index of every TSM file that was not used yet, and logs what is damaged; the shard's snapshots are
-    /// refused from then on. Opening leaves that out, because it takes O(keys).
+    /// Checks the index of every TSM file that was not used yet, and the indexes of fields, and logs what is damaged; the
+    /// shard's snapshots are refused from then on, but for what could be made again. Opening leaves that out, because it takes
+    /// O(keys).
     pub fn check_indexes(&self) {
         for opened in self.engine.shards() {
-            let known = opened.shard.damage().len();
+            let known = (opened.shard.damage().len(), opened.shard.mended().len());
             opened.shard.check_indexes();
             report_damage(&opened, known);
         }
@@ -351,22 +352,29 @@ fn refuse_foreign_owner(disk: &dyn Disk, bolt: &Path) -> Result<(), Error> {
     }
 }
 
-/// Logs the damage of a shard but for the first `known`, which were logged before.
-fn report_damage(opened: &OpenShard, known: usize) {
+/// Logs the damage of a shard, and what was mended, but for the first so many, which were logged before.
+fn report_damage(opened: &OpenShard, (damaged, mended): (usize, usize)) {
     let OpenShard { id, bucket, shard, .. } = opened;
-    for damage in shard.damage().iter().skip(known) {
+    for damage in shard.damage().iter().skip(damaged) {
         tracing::error!(shard = %id, %bucket, "{damage}; backups of this shard are refused");
+    }
+    for damage in shard.mended().iter().skip(mended) {
+        tracing::warn!(shard = %id, %bucket, "{damage}; it was made again of the files, and nothing is lost");
     }
 }
 
 /// Logs what opening a shard found and did.
 fn report(opened: &OpenShard) {
     let OpenShard { id, bucket, shard, .. } = opened;
-    report_damage(opened, 0);
+    report_damage(opened, (0, 0));
     let recovery = shard.recovery();
     if let Some(torn) = &recovery.torn {
         let (path, at, size) = (torn.path.display(), torn.at, torn.size);
         tracing::warn!(shard = %id, %bucket, "{path}: the last {size} bytes, from byte {at} on, are an unfinished write and are left out");
+    }
+    for path in &recovery.set_aside {
+        let path = path.display();
+        tracing::warn!(shard = %id, %bucket, "{path}: nobody knows this file; it got this name, and its points do not count");
     }
     if !recovery.flushed.is_empty() {
         let (entries, files) = (recovery.entries, recovery.flushed.len());

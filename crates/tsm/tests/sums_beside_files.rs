@@ -39,7 +39,7 @@ fn large() -> (MemDisk, Sums) {
 }
 
 fn expected(sums: &Sums) -> Expected {
-    Expected { digest: sums.root(), tombstone: None, sums: Map::from(sums.to_bytes()) }
+    Expected::new(sums.root(), None, Some(Map::from(sums.to_bytes())))
 }
 
 fn open(disk: &MemDisk, expected: Expected) -> icecore_tsm::Result<TsmFile> {
@@ -165,7 +165,7 @@ fn a_tombstone_is_the_listed_one_or_damage_and_a_delete_goes_on_from_it() {
     let deleted = file.delete(&disk, &delete(b"m,host=000007#!~#f"), None).unwrap().unwrap();
     let tombstone = path().with_file_name(first().tombstone());
     let bytes = disk.files()[&tombstone].clone();
-    let listed = || Expected { tombstone: Some(blake3::hash(&bytes)), ..expected(&sums) };
+    let listed = || Expected::new(sums.root(), Some(blake3::hash(&bytes)), Some(Map::from(sums.to_bytes())));
     let file = open(&disk, listed()).unwrap();
     assert!(file.has_deletes() && deleted.has_deletes());
     // Another delete makes another tombstone: what is opened then is not held to the listed one.

@@ -56,7 +56,7 @@ pub(crate) fn to_disk(
     let named = writer.finish_with_sums()?.into_iter();
     named
         .map(|(name, sums)| {
-            let expected = Expected { digest: sums.root(), tombstone: None, sums: sums.to_bytes().into() };
+            let expected = Expected::new(sums.root(), None, Some(sums.to_bytes().into()));
             let file = TsmFile::open_expected(disk, &dir.join(name.to_string()), name, expected)?;
             Ok((file, sums))
         })

@@ -127,7 +127,7 @@ impl TsmFile {
 
     /// The file once more, as it lies on disk now; other deletes may lie beside it.
     pub(super) fn open_again(&self, disk: &dyn Disk) -> Result<Self> {
-        let expected = self.expected.clone().map(|expected| Expected { tombstone: None, ..expected });
+        let expected = self.expected.clone().map(Expected::with_any_tombstone);
         Self::open_as(disk, &self.path, self.name, expected)
     }
 
@@ -179,6 +179,11 @@ impl TsmFile {
         self.expected
             .as_ref()
             .map_or(Ok(()), |expected| expected.check_from(self, &self.map, self.index_start))
+    }
+
+    /// What a manifest says of it, if one lists it.
+    pub(crate) fn expected(&self) -> Option<&Expected> {
+        self.expected.as_ref()
     }
 
     /// Whether some delete hits a key of this file.

@@ -25,10 +25,15 @@ const VERSION: u8 = 1;
 
 /// Begins a file of the kind that `magic` names, without a feature.
 pub(crate) fn begin(magic: [u8; VERSION_AT], out: &mut Vec<u8>) {
+    begin_with(magic, 0, out);
+}
+
+/// Begins a file with features that a reader may ignore.
+pub(crate) fn begin_with(magic: [u8; VERSION_AT], may: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&magic);
     out.push(VERSION);
     out.extend_from_slice(&0u32.to_be_bytes());
-    out.extend_from_slice(&0u32.to_be_bytes());
+    out.extend_from_slice(&may.to_be_bytes());
 }
 
 /// Ends the file that is all of `out`.

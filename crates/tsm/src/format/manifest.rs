@@ -10,6 +10,8 @@
 //! replaced   | generation 4 | sequence 4 |
 //! additions  | length 4 | bytes |                                     for each feature that may be ignored
 //! ```
+//!
+//! Feature 0 that may be ignored: the digest of `fields.idx`, 32 bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +29,10 @@ pub const NAME: &str = "icecore.manifest";
 pub const LEN_MAX: usize = 64 << 20;
 
 const MAGIC: [u8; 4] = *b"iceM";
+/// The bit of the feature that may be ignored whose addition is the digest of `fields.idx`.
+const FIELDS: u32 = 1;
+const DIGEST_LEN: u32 = 32;
+const _: () = assert!(DIGEST_LEN as usize == blake3::OUT_LEN, "docs/formats/icecore-manifest.md");
 const TOO_LONG: &str = "a manifest of more than 64 MiB";
 
 /// What a shard consists of, but for its log.
@@ -40,6 +46,9 @@ pub struct Manifest {
     pub live: BTreeMap<FileName, LiveFile>,
     /// Files that wait to be unlinked: their points are in live ones, or deleted.
     pub replaced: BTreeSet<FileName>,
+    /// The digest of a `fields.idx`, without changes beside it, that has every field of the live files, with its type. `None`:
+    /// of the one that is there, if there is one, nothing is known.
+    pub fields: Option<Digest>,
 }
 
 /// A live TSM file and the tombstone beside it.
@@ -96,7 +105,7 @@ impl Manifest {
             }
             manifest.replaced.insert(name);
         }
-        skip_additions(&mut content, may)?;
+        manifest.fields = additions(&mut content, may)?;
         match content.is_empty() {
             true => Ok(manifest),
             false => Err(content.corrupt("bytes behind the content")),
@@ -113,7 +122,7 @@ impl Manifest {
         }
         let count = |len| u32::try_from(len).map_err(|_| Error::unfit(TOO_LONG));
         let mut out = Vec::new();
-        header::begin(MAGIC, &mut out);
+        header::begin_with(MAGIC, if self.fields.is_some() { FIELDS } else { 0 }, &mut out);
         out.extend_from_slice(&self.number.to_be_bytes());
         out.extend_from_slice(&self.flushed.to_be_bytes());
         out.extend_from_slice(&count(self.live.len())?.to_be_bytes());
@@ -123,6 +132,10 @@ impl Manifest {
             live.put(&mut out);
         }
         self.replaced.iter().for_each(|name| put_name(*name, &mut out));
+        if let Some(fields) = &self.fields {
+            out.extend_from_slice(&DIGEST_LEN.to_be_bytes());
+            out.extend_from_slice(fields.as_bytes());
+        }
         header::end(&mut out);
         if out.len() > LEN_MAX { Err(Error::unfit(TOO_LONG)) } else { Ok(out) }
     }
@@ -175,14 +188,23 @@ fn put_name(name: FileName, out: &mut Vec<u8>) {
     out.extend_from_slice(&sequence.to_be_bytes());
 }
 
-/// What later versions add for each feature that may be ignored.
-fn skip_additions(content: &mut Cursor<'_>, may: u32) -> Result<()> {
-    for _ in 0..may.count_ones() {
+/// The digest of `fields.idx`; what later versions add for other features that may be ignored is skipped.
+fn additions(content: &mut Cursor<'_>, may: u32) -> Result<Option<Digest>> {
+    let mut fields = None;
+    for bit in (0..u32::BITS).map(|bit| 1 << bit).filter(|bit| may & bit != 0) {
+        let at = content.at();
         let len = content.u32("the length of an addition is cut off")?;
+        if bit == FIELDS {
+            if len != DIGEST_LEN {
+                return Err(Error::corrupt("the digest of fields.idx has not 32 bytes", at));
+            }
+            fields = Some(Digest::from_bytes(content.array("an addition is cut off")?));
+            continue;
+        }
         let len = usize::try_from(len).map_err(|_| content.corrupt("an addition is cut off"))?;
         content.take(len, "an addition is cut off")?;
     }
-    Ok(())
+    Ok(fields)
 }
 
 #[cfg(test)]
@@ -203,7 +225,7 @@ mod tests {
             (FileName::from_numbers(4, 1), LiveFile { file: sealed(2), tombstone: Some(sealed(3)) }),
         ];
         let replaced = [FileName::from_numbers(2, 1), FileName::from_numbers(3, 1)];
-        Manifest { number: 7, flushed: 1 << 40, live: live.into(), replaced: replaced.into() }
+        Manifest { number: 7, flushed: 1 << 40, live: live.into(), replaced: replaced.into(), fields: None }
     }
 
     /// `bytes` with everything behind `at` given anew, and a right checksum.
@@ -216,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_manifest_reads_back() {
-        for manifest in [Manifest::default(), sample()] {
+        let with_fields = Manifest { fields: Some(blake3::hash(b"fields")), ..sample() };
+        for manifest in [Manifest::default(), sample(), with_fields] {
             assert_eq!(Manifest::parse(&manifest.to_bytes().unwrap()).unwrap(), manifest);
         }
     }
@@ -246,6 +269,11 @@ mod tests {
         let counts = [0, 0, 0, 2, 0, 0, 0, 2];
         let replaced = [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 1];
         let content = [&head[..], &counts, &live, &replaced].concat();
+        assert_eq!(bytes, [&content[..], blake3::hash(&content).as_bytes()].concat());
+        let fields = blake3::hash(b"fields");
+        let bytes = Manifest { fields: Some(fields), ..sample() }.to_bytes().unwrap();
+        let mut content = [&content[..], &[0, 0, 0, 32], fields.as_bytes()].concat();
+        content[12] = 1;
         assert_eq!(bytes, [&content[..], blake3::hash(&content).as_bytes()].concat());
     }
 
@@ -283,9 +311,16 @@ mod tests {
             header::end(&mut bytes);
             Manifest::parse(&bytes)
         };
-        assert_eq!(with(0b101, &additions).unwrap(), sample());
-        assert!(with(0b1, &additions).is_err() && with(0b111, &additions).is_err());
-        assert!(with(0b1, &[0xff; 4]).is_err());
+        assert_eq!(with(0b1010, &additions).unwrap(), sample());
+        assert!(with(0b10, &additions).is_err() && with(0b1110, &additions).is_err());
+        assert!(with(0b10, &[0xff; 4]).is_err());
+        let fields = [&[0, 0, 0, 32][..], blake3::hash(b"fields").as_bytes(), &additions].concat();
+        let with_fields = Manifest { fields: Some(blake3::hash(b"fields")), ..sample() };
+        assert_eq!(with(0b10101, &fields).unwrap(), with_fields);
+        assert_eq!(
+            with(0b101, &additions).unwrap_err().to_string(),
+            "damaged: the digest of fields.idx has not 32 bytes at byte 215"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! listed, of that length          open, by the listed digest             the same, if its time is the listed one, too
 //! listed, of another length       damage                                 adopt: influxd wrote it
 //! listed and not there            damage                                 gone: influxd compacted or deleted it
+//! listed, and now `….tsm.bad`     damage                                 damage: influxd could not read it
 //! listed as replaced              remove                                 adopt
 //! in no list                      set aside, and reported                adopt
 //! there without any manifest      adopt, unless sums lie there: damage   adopt
@@ -22,8 +23,9 @@
 //! ```
 //!
 //! Adopted files are checked as a whole before they are listed, and get new sums. A shard has no manifest before its first
-//! flush, and its files get their sums with it: where sums lie without a manifest, that was lost. Sums without a file that
-//! is opened can always be made again, and are removed.
+//! flush, and its files get their sums with it: where sums lie without a manifest, that was lost. If influxd may have run that
+//! is no damage, unless our log has points: which of them are in files, only the manifest knew. Sums without a file that
+//! is opened by the list can always be made again, and are removed.
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,12 @@ use crate::format::manifest::{self, Manifest, Sealed};
 use crate::format::sums::Sums;
 use crate::units::Offset;
 
+/// What is wrong where there are sums and no manifest.
+pub(super) const LOST_MANIFEST: &str = "the manifest is missing";
+
+/// How influxd ends the name of a TSM file that it could not read.
+const BAD: &str = ".tsm.bad";
+
 /// What is believed where manifest and directory differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -55,6 +63,8 @@ pub struct Listing {
     tsm: BTreeMap<FileName, Stat>,
     tombstones: BTreeMap<FileName, Stat>,
     sums: BTreeMap<FileName, Stat>,
+    /// TSM files that influxd could not read when it started, and gave this name.
+    bad: BTreeSet<FileName>,
     /// Names that end as those of TSM files do, and are not two numbers. influxd reads them.
     odd: BTreeSet<String>,
 }
@@ -72,6 +82,8 @@ pub struct Plan {
     pub set_aside: Vec<String>,
     /// Listed files that influxd removed.
     pub gone: Vec<FileName>,
+    /// There must have been a manifest: there are sums.
+    pub has_lost_manifest: bool,
 }
 
 /// What is wrong with a file, as far as its name, length and time tell.
@@ -125,6 +137,8 @@ impl Listing {
                 listing.tombstones.insert(name, stat);
             } else if let Some(name) = stem(".tsmsum") {
                 listing.sums.insert(name, stat);
+            } else if let Some(name) = stem(BAD) {
+                listing.bad.insert(name);
             }
         }
         listing
@@ -137,10 +151,11 @@ impl Plan {
         let none = Manifest::default();
         let mut planning =
             Planning { manifest: manifest.unwrap_or(&none), listing, trust, plan: Self::default() };
-        if manifest.is_none() && trust == Trust::Manifest {
-            if !listing.sums.is_empty() {
+        if manifest.is_none() {
+            planning.plan.has_lost_manifest = !listing.sums.is_empty();
+            if trust == Trust::Manifest && planning.plan.has_lost_manifest {
                 // What there is can be looked at, but nobody knows whether it is all.
-                planning.fault(manifest::NAME.to_owned(), "the manifest is missing", Offset::START);
+                planning.fault(manifest::NAME.to_owned(), LOST_MANIFEST, Offset::START);
             }
             planning.trust = Trust::Directory;
         }
@@ -256,6 +271,10 @@ impl Planning<'_> {
                     let what = "a file that icecore.manifest lists is missing";
                     self.fault(name.to_string(), what, Offset::START);
                 }
+                Trust::Directory if self.listing.bad.contains(name) => {
+                    let what = "influxd could not read a file that icecore.manifest lists, and set it aside";
+                    self.fault(bad(*name), what, Offset::START);
+                }
                 Trust::Directory => self.plan.gone.push(*name),
             }
         }
@@ -273,8 +292,17 @@ impl Planning<'_> {
                 false => self.plan.set_aside.push(name.tombstone()),
             }
         }
-        self.plan.remove.extend(self.listing.sums.keys().filter(is_left).map(|name| name.sums()));
+        // Without a manifest sums say nothing, and would say later that it was lost.
+        let is_forgotten = self.plan.has_lost_manifest && self.plan.damage.is_empty();
+        let says_nothing = |name: &&FileName| is_left(name) || is_forgotten;
+        let sums = self.listing.sums.keys().filter(says_nothing).map(|name| name.sums());
+        self.plan.remove.extend(sums.collect::<Vec<_>>());
     }
+}
+
+/// The name that influxd gives a file that it cannot read.
+fn bad(name: FileName) -> String {
+    format!("{name}.bad")
 }
 
 /// Whether length and time are those that are listed.

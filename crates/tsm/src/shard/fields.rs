@@ -5,6 +5,7 @@ use std::path::Path;
 use icecore_disk::Disk;
 
 use crate::error::{Error, Result};
+use crate::file::check::Digest;
 use crate::file::whole;
 use crate::format::fields::{FieldSet, IDX_NAME, IDXL_NAME, Replayed};
 
@@ -32,6 +33,19 @@ impl FieldSet {
         let replayed =
             fields.apply_idxl(&changes.unwrap_or_default()).map_err(|error| error.in_file(&idxl))?;
         Ok(Some((fields, replayed)))
+    }
+
+    /// Reads `fields.idx` if it has this digest, and no changes lie beside it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn read_listed(disk: &dyn Disk, dir: &Path, digest: Digest) -> Result<Option<Self>> {
+        if whole::read(disk, &dir.join(IDXL_NAME), LEN_MAX)?.is_some_and(|changes| !changes.is_empty()) {
+            return Ok(None);
+        }
+        let idx = dir.join(IDX_NAME);
+        let bytes = whole::read(disk, &idx, LEN_MAX)?.filter(|bytes| blake3::hash(bytes) == digest);
+        bytes.map(|bytes| Self::parse_idx(&bytes)).transpose().map_err(|error| error.in_file(&idx))
     }
 
     /// Puts these fields in the place of the pair in `dir`, as one file.

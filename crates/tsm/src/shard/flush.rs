@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use icecore_disk::{Disk, Stat};
 
+use super::damage::Damage;
 use super::file_set::FileSet;
 use super::view::View;
 use super::write::Writer;
@@ -44,6 +45,8 @@ pub(super) struct Commits {
     pub(super) manifest: Option<Manifest>,
     /// No file gets a generation that is not later.
     pub(super) generation: Option<Generation>,
+    /// The digest of the `fields.idx` on disk, where it has every field of the live files.
+    pub(super) fields: Option<Digest>,
     /// Files that may be on disk and are in no manifest: what failed flushes left.
     abandoned: BTreeSet<FileName>,
     /// What the next manifest says of files that are in none yet.
@@ -124,6 +127,7 @@ impl Shard {
             let oldest = view.caches.first().ok_or_else(|| Error::unfit("a cache that is nowhere"))?;
             oldest.settle();
             let files = writer.flush(&mut commits, oldest, &view)?;
+            commits.write_remade_sums(&*writer.disk, &writer.dir.data, &files, &writer.mended);
             self.publish(&files);
             oldest.set_files(files);
             writer.budget.give(oldest.size());
@@ -187,7 +191,7 @@ impl Writer {
             return Ok(Arc::clone(live)); // every write that was admitted has failed
         }
         let cut = cache.cut().ok_or_else(|| Error::unfit("a cache that is not frozen"))?;
-        self.write_types(view)?;
+        commits.fields = self.write_types(view)?;
         if !commits.abandoned.is_empty() {
             // Away with them before anything needs room; and the next generation is announced.
             commits.commit(&*self.disk, &self.dir.data, live, None)?;
@@ -205,20 +209,22 @@ impl Writer {
     }
 
     /// Fields are on disk before the first file that has them, those that the log alone has among them. Writers go on
-    /// meanwhile.
-    fn write_types(&self, view: &View) -> Result<()> {
+    /// meanwhile. Returns the digest of the file that has them.
+    fn write_types(&self, view: &View) -> Result<Option<Digest>> {
         let changed = self.with_types(view, |types| types.changed())?;
         if let Some((set, version)) = changed {
             set.replace(&*self.disk, &self.dir.data)?;
-            self.with_types(view, |types| types.written(version))?;
+            let digest = blake3::hash(&set.to_idx_bytes());
+            self.with_types(view, |types| types.written(version, digest))?;
         }
-        Ok(())
+        self.with_types(view, |types| types.on_disk())
     }
 }
 
 impl Commits {
     pub(super) fn new(manifest: Option<Manifest>, generation: Option<Generation>) -> Self {
         Self {
+            fields: manifest.as_ref().and_then(|manifest| manifest.fields),
             manifest,
             generation,
             abandoned: BTreeSet::new(),
@@ -271,6 +277,19 @@ impl Commits {
         written.into_iter().map(seal).collect()
     }
 
+    /// Writes sums that had to be made again. Those that cannot be written are tried again by the next call: they are no
+    /// part of what the shard says, and can always be made.
+    pub(super) fn write_remade_sums(&self, disk: &dyn Disk, dir: &Path, files: &FileSet, mended: &Damage) {
+        for file in files.files() {
+            let Some(expected) = file.expected() else { continue };
+            let Some(sums) = expected.remade_sums() else { continue };
+            if sums.write(disk, dir, file.name()).is_ok() {
+                expected.sums_are_written();
+                mended.note(expected.fault_of_sums().in_file(&dir.join(file.name().sums())));
+            }
+        }
+    }
+
     fn write_sums(&mut self, sums: Sums, disk: &dyn Disk, dir: &Path, name: FileName) -> Result<()> {
         if self.manifest.is_some() {
             return sums.write(disk, dir, name);
@@ -317,7 +336,7 @@ impl Commits {
         replaced.retain(|name| !live.contains_key(name));
         let number = self.manifest.as_ref().map_or(0, |before| before.number).saturating_add(1);
         let flushed = flushed.map_or(self.flushed(), Ticket::get);
-        let manifest = Manifest { number, flushed, live, replaced };
+        let manifest = Manifest { number, flushed, live, replaced, fields: self.fields };
         manifest.replace(disk, dir)?;
         // Sums that cannot be written are tried again behind the next commit; who opens the shard makes them anew.
         self.waiting

@@ -2,7 +2,8 @@
 //!
 //! A shard publishes what it has as one immutable [`View`]: files and caches; whoever holds it reads from it without a
 //! lock. Damage is collected, not thrown: a damaged shard opens, names everything that is wrong with it, and gives no
-//! snapshot and takes no writes.
+//! snapshot and takes no writes. It is not read either where the damage was found when it was opened: files or a log may be
+//! missing from what it shows. What is found later is an error of the reads that meet it.
 
 pub mod adopt;
 pub(crate) mod cursor;
@@ -82,6 +83,8 @@ impl Writing {
 pub struct Shard {
     view: ArcSwap<View>,
     damage: Arc<Damage>,
+    /// Why what it shows may not be all; `None` where it is.
+    gap: Option<Error>,
     recovery: Recovery,
     /// `None` in one that is open to be read only, or damaged.
     writer: Option<Writer>,
@@ -130,14 +133,27 @@ impl Shard {
 
     /// A shard that could not be opened: it holds nothing, names `error`, and gives no snapshot.
     pub fn unusable(error: Error) -> Self {
+        let gap = Some(error.again());
         let damage = Arc::new(Damage::of(error));
-        Self { view: ArcSwap::default(), damage, recovery: Recovery::default(), writer: None }
+        Self { view: ArcSwap::default(), damage, gap, recovery: Recovery::default(), writer: None }
     }
 
-    /// Checks the index of every file that was not used before; [`damage`](Self::damage) then has what was found.
-    /// O(keys + blocks).
+    /// Checks the index of every file that was not used before; [`damage`](Self::damage) then has what was found. In a shard
+    /// that is open to be written, the index of fields, too; see [`mended`](Self::mended). O(keys + blocks).
     pub fn check_indexes(&self) {
-        self.damage.note_all(self.view.load().files.damaged_indexes());
+        let files = Arc::clone(&self.view.load().files);
+        self.damage.note_all(files.damaged_indexes());
+        if let (Some(writer), None) = (&self.writer, self.damage.first()) {
+            // What contradicts the log or the disk refuses is told to whoever writes.
+            let _ = writer.with_types(&self.view.load(), |_| ());
+            writer.commits.lock().write_remade_sums(&*writer.disk, &writer.dir.data, &files, &writer.mended);
+        }
+    }
+
+    /// What was found to be damaged or missing and has been made again of the rest, while the shard is open to be written:
+    /// sums of TSM files, and the index of fields, of which the bad one was set aside. Nothing is lost by it.
+    pub fn mended(&self) -> Vec<Error> {
+        self.writer.as_ref().map_or_else(Vec::new, |writer| writer.mended.all())
     }
 
     /// Everything found to be damaged so far, when the shard was opened and by snapshots since.
@@ -155,13 +171,15 @@ impl Shard {
     /// among them.
     ///
     /// # Errors
-    /// `Corrupt` names the file and the block; the shard remembers it. What `each` returns.
+    /// `Corrupt` names the file and the block; the shard remembers it. The first damage found when the shard was opened, if
+    /// any was; `each` has seen nothing then. What `each` returns.
     pub fn read(
         &self,
         composite: &[u8],
         range: TimeRange,
         mut each: impl FnMut(&Column) -> Result<()>,
     ) -> Result<()> {
+        self.is_whole()?;
         let read = self.view.load_full().read(composite, range, &mut each);
         read.map_err(|error| self.damage.note(error))
     }
@@ -170,9 +188,17 @@ impl Shard {
     /// among them.
     ///
     /// # Errors
-    /// `Corrupt` when an index is damaged; the shard remembers it, and `each` has seen nothing. What `each` returns.
+    /// `Corrupt` when an index is damaged, which the shard remembers, or when damage was found as it was opened; `each` has
+    /// seen nothing then. What `each` returns.
     pub fn keys(&self, each: impl FnMut(&[u8], BlockType) -> Result<()>) -> Result<()> {
+        self.is_whole()?;
         self.view.load_full().keys(&self.damage, each)
+    }
+
+    /// # Errors
+    /// Why it may show less than there is.
+    fn is_whole(&self) -> Result<()> {
+        self.gap.as_ref().map_or(Ok(()), |gap| Err(gap.again()))
     }
 
     /// Whether it is open to be written and not damaged.

@@ -21,8 +21,7 @@ use crate::file::expected::Expected;
 use crate::file::name::{FileName, Generation, Sequence};
 use crate::file::reader::TsmFile;
 use crate::format::batch::Batch;
-use crate::format::manifest::Manifest;
-use crate::format::sums::Sums;
+use crate::format::manifest::{self, Manifest};
 use crate::log::{influx, own};
 use crate::units::{Offset, Ticket};
 
@@ -41,6 +40,7 @@ pub(super) fn to_write(disk: &Arc<dyn Disk>, dir: &ShardDir, writing: &Writing) 
     let damage = Damage::default();
     let mut found = Found::read(&**disk, dir, writing.trust, &damage)?;
     found.check(&damage, has_leftovers(&**disk, &dir.data)?);
+    damage.note_all(found.damaged_news());
     let mut recovery = Recovery::default();
     if damage.first().is_some() {
         return Ok(shard(View::of_files(found.set), damage, recovery, None));
@@ -51,7 +51,8 @@ pub(super) fn to_write(disk: &Arc<dyn Disk>, dir: &ShardDir, writing: &Writing) 
 }
 
 fn shard(view: View, damage: Damage, recovery: Recovery, writer: Option<Writer>) -> Shard {
-    Shard { view: ArcSwap::from_pointee(view), damage: Arc::new(damage), recovery, writer }
+    let gap = damage.first();
+    Shard { view: ArcSwap::from_pointee(view), damage: Arc::new(damage), gap, recovery, writer }
 }
 
 /// What lies in the directory of a shard.
@@ -71,7 +72,10 @@ struct Found {
 impl Found {
     /// Reads everything and changes nothing. Damage is noted.
     fn read(disk: &dyn Disk, dir: &ShardDir, trust: Trust, damage: &Damage) -> Result<Self> {
-        let manifest = keep(damage, Manifest::read(disk, &dir.data))?.flatten();
+        let manifest = keep(damage, Manifest::read(disk, &dir.data))?;
+        // A damaged one is not a missing one; what there is can be looked at.
+        let trust = if manifest.is_some() { trust } else { Trust::Directory };
+        let manifest = manifest.flatten();
         let plan = Plan::new(manifest.as_ref(), &listing(disk, &dir.data)?, trust);
         damage.note_all(plan.errors(&dir.data));
         let set = Arc::new(FileSet::new(open_files(disk, &dir.data, &plan, damage)?));
@@ -86,6 +90,10 @@ impl Found {
             let what = "a log of influxd beside one of ours: nobody knows which came first";
             damage.note(Error::corrupt(what, Offset::START).in_file(&segment.path));
         }
+        if plan.has_lost_manifest && !cache.is_empty() {
+            let path = dir.data.join(manifest::NAME);
+            damage.note(Error::corrupt(adopt::LOST_MANIFEST, Offset::START).in_file(&path));
+        }
         Ok(Self { set, manifest, plan, influx: influx.map(|log| (log, points.sort())), own, cache })
     }
 
@@ -98,6 +106,23 @@ impl Found {
         if let Some((_, points)) = &self.influx {
             damage.note_all(type_conflicts(&self.set, points));
         }
+    }
+
+    /// What is damaged in files that the manifest will list anew, and in those whose sums have to be made again: whatever
+    /// is to be written of them, they are read as a whole before.
+    fn damaged_news(&self) -> impl Iterator<Item = Error> {
+        let files = self.set.files().iter().filter(|_| self.manifest.is_some());
+        files.filter_map(|file| match self.is_as_listed(&file.name()) {
+            false => file.check().err(),
+            true if file.expected().is_some_and(Expected::lacks_sums) => file.index().err(),
+            true => None,
+        })
+    }
+
+    /// Whether the manifest says what lies there, its tombstone included.
+    fn is_as_listed(&self, name: &FileName) -> bool {
+        let mut open = self.plan.open.iter().filter(|found| found.listed.is_some());
+        open.any(|found| found.name == *name && found.tombstone != FoundTombstone::Unlisted)
     }
 
     /// Adds the points of both logs to the files, in memory.
@@ -129,11 +154,10 @@ impl Found {
     /// The manifest without what it says of files that are others now, or gone.
     fn known(&mut self) -> Option<Manifest> {
         let mut manifest = self.manifest.take()?;
-        let is_as_listed = |name: &FileName| {
-            let mut open = self.plan.open.iter().filter(|found| found.listed.is_some());
-            open.any(|found| found.name == *name && found.tombstone != FoundTombstone::Unlisted)
-        };
-        manifest.live.retain(|name, _| is_as_listed(name));
+        manifest.live.retain(|name, _| self.is_as_listed(name));
+        if self.plan.open.iter().any(|found| found.listed.is_none()) {
+            manifest.fields = None; // influxd can lose fields of what it wrote
+        }
         Some(manifest)
     }
 
@@ -155,7 +179,10 @@ impl Found {
         recovery.set_aside = tidy(&**disk, &dir.data, &self.plan)?;
         let generation = last_generation(&**disk, &dir.data, &self.set)?;
         let mut commits = Commits::new(self.known(), generation);
+        let mended = Damage::default();
+        commits.write_remade_sums(&**disk, &dir.data, &self.set, &mended);
         if !points.is_empty() {
+            commits.fields = None;
             let name = next_name(&**disk, &dir.data, &self.set)?;
             let modified_ns = later_than_all(&self.set, (writing.now)());
             let files = match commits.manifest {
@@ -178,7 +205,7 @@ impl Found {
         writing.budget.take_anyway(self.cache.size());
         let log = own::Log::open(Arc::clone(disk), &dir.wal, own, own::LogOptions::default())?;
         log.release(Ticket::new(commits.flushed()))?; // a crash may have left it behind its flush
-        Ok(Writer::new(Arc::clone(disk), dir.clone(), writing, log, commits))
+        Ok(Writer::new(Arc::clone(disk), dir.clone(), writing, log, commits, mended))
     }
 }
 
@@ -247,7 +274,7 @@ fn listing(disk: &dyn Disk, dir: &Path) -> Result<Listing> {
     let mut files = Vec::new();
     for entry in list(disk, dir)?.iter().filter(|entry| !entry.is_dir) {
         let Some(name) = entry.name() else { continue };
-        if [".tsm", ".tombstone", ".tsmsum"].iter().any(|end| name.ends_with(end)) {
+        if [".tsm", ".tombstone", ".tsmsum", ".tsm.bad"].iter().any(|end| name.ends_with(end)) {
             let stat = disk.stat(&entry.path).map_err(|error| Error::io(error, &entry.path))?;
             files.push((name.to_owned(), stat));
         }
@@ -266,18 +293,14 @@ fn open_file(disk: &dyn Disk, dir: &Path, found: &adopt::Found) -> Result<TsmFil
     let Some(digest) = found.listed else { return TsmFile::open(disk, &path, name) };
     let sums = dir.join(name.sums());
     let sums = match found.has_sums {
-        true => disk.map(&sums).map_err(|error| Error::io(error, &sums))?,
-        false => {
-            // Lost ones are made again in memory; they have to end in the listed digest.
-            let file = disk.open(&path).map_err(|error| Error::io(error, &path))?;
-            Sums::of_file(&*file).map_err(|error| error.in_file(&path))?.to_bytes().into()
-        }
+        true => Some(disk.map(&sums).map_err(|error| Error::io(error, &sums))?),
+        false => None,
     };
     let tombstone = match found.tombstone {
         FoundTombstone::Listed(digest) => Some(digest),
         FoundTombstone::None | FoundTombstone::Unlisted => None,
     };
-    TsmFile::open_expected(disk, &path, name, Expected { digest, tombstone, sums })
+    TsmFile::open_expected(disk, &path, name, Expected::new(digest, tombstone, sums))
 }
 
 /// Removes what the plan says may go, and sets aside what nobody knows; returns the new names of these.
@@ -357,7 +380,10 @@ fn free_name(disk: &dyn Disk, path: &Path) -> std::io::Result<PathBuf> {
 }
 
 /// The first of many names that no file has.
-fn first_free(disk: &dyn Disk, names: &mut dyn Iterator<Item = PathBuf>) -> std::io::Result<PathBuf> {
+pub(super) fn first_free(
+    disk: &dyn Disk,
+    names: &mut dyn Iterator<Item = PathBuf>,
+) -> std::io::Result<PathBuf> {
     loop {
         let name = names.next().unwrap_or_default();
         match disk.stat(&name) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use icecore_disk::Disk;
 use parking_lot::Mutex;
 
+use super::damage::Damage;
 use super::flush::Commits;
 use super::types::{Conflict, Types};
 use super::view::View;
@@ -13,6 +14,7 @@ use super::{Shard, ShardDir};
 use crate::budget::Budget;
 use crate::cache::Admission;
 use crate::error::{Error, Result};
+use crate::file::check::Digest;
 use crate::format::batch::Batch;
 use crate::log::own::Log;
 use crate::tickets::Tickets;
@@ -33,6 +35,10 @@ pub(super) struct Writer {
     pub(super) commits: Mutex<Commits>,
     /// Whether influxd's index of series is out of the way.
     index_is_aside: Mutex<bool>,
+    /// The digest of the index of fields that the manifest listed when the shard was opened.
+    fields_listed: Option<Digest>,
+    /// What was damaged and is made again.
+    pub(super) mended: Damage,
 }
 
 /// What became of a batch.
@@ -149,6 +155,7 @@ impl Writer {
         writing: &super::Writing,
         log: Log,
         commits: Commits,
+        mended: Damage,
     ) -> Self {
         Self {
             disk,
@@ -158,8 +165,10 @@ impl Writer {
             now: writing.now,
             log,
             types: Mutex::new(None),
+            fields_listed: commits.fields,
             commits: Mutex::new(commits),
             index_is_aside: Mutex::new(false),
+            mended,
         }
     }
 
@@ -168,7 +177,11 @@ impl Writer {
         let mut types = self.types.lock();
         let types = match &mut *types {
             Some(types) => types,
-            none => none.insert(Types::load(&*self.disk, &self.dir.data, view)?),
+            none => {
+                let (types, damage) = Types::load(&*self.disk, &self.dir.data, view, self.fields_listed)?;
+                damage.map(|damage| self.mended.note(damage));
+                none.insert(types)
+            }
         };
         Ok(work(types))
     }

@@ -8,7 +8,7 @@ use icecore_tsm::{Expected, FileName, Result, TsmFile};
 use super::*;
 
 fn expected(sums: &Sums, bytes: &Map) -> Expected {
-    Expected { digest: sums.root(), tombstone: None, sums: bytes.clone() }
+    Expected::new(sums.root(), None, Some(bytes.clone()))
 }
 
 fn open(disk: &OneFile, expected: Expected) -> Result<TsmFile> {
@@ -53,22 +53,29 @@ fn every_bit_of_a_listed_file_flipped_is_an_error() {
 }
 
 #[test]
-fn every_bit_of_the_sums_flipped_is_an_error_that_names_them() {
+fn a_listed_file_is_told_from_its_sums_by_its_digest_whichever_bit_is_flipped() {
     let (file, _) = sample::file(&sample::keys());
-    let (disk, sums) = (OneFile::new(&file), Sums::of(&file));
+    let sums = Sums::of(&file);
     let bytes = sums.to_bytes();
-    let sums_name = FileName::parse(NAME).unwrap().sums();
-    for bit in 0..bytes.len() * 8 {
+    let others = (0..bytes.len() * 8).map(|bit| {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        let opened = open(&disk, expected(&sums, &Map::from(damaged))).unwrap();
-        let error = opened.index().unwrap_err();
-        assert!(error.is_damage() && error.path() == Some(Path::new(&sums_name)), "bit {bit}: {error}");
+        Some(Map::from(damaged))
+    });
+    let of_another = Map::from(Sums::of(&file[1..]).to_bytes());
+    let (sound, mut damaged) = (OneFile::new(&file), file.clone());
+    let last = damaged.len() - 20;
+    damaged[last] ^= 1;
+    let damaged = OneFile::new(&damaged);
+    for (nth, found) in others.chain([Some(of_another), None]).enumerate() {
+        let expected = || Expected::new(sums.root(), None, found.clone());
+        let opened = open(&sound, expected()).unwrap();
+        assert_eq!(opened.check().unwrap(), sums.root(), "case {nth}: the file is sound");
+        let error = open(&damaged, expected()).unwrap().index().map(drop).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{NAME}: damaged: the file is not the one that icecore.manifest lists at byte 0"),
+            "case {nth}: neither is"
+        );
     }
-    let of_another = Sums::of(&file[1..]);
-    let error = open(&disk, expected(&sums, &Map::from(of_another.to_bytes()))).unwrap().index().map(drop);
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "000000001-000000001.tsmsum: damaged: these are not the sums of the listed file at byte 0"
-    );
 }

@@ -25,7 +25,8 @@ fn sealed(of: &str, len: u64, modified_ns: i64) -> Sealed {
 fn manifest() -> Manifest {
     let a = LiveFile { file: sealed("a", 100, 10), tombstone: None };
     let b = LiveFile { file: sealed("b", 200, 20), tombstone: Some(sealed("b deletes", 50, 25)) };
-    Manifest { number: 3, flushed: 9, live: [(name(A), a), (name(B), b)].into(), replaced: [name(C)].into() }
+    let (live, replaced) = ([(name(A), a), (name(B), b)].into(), [name(C)].into());
+    Manifest { number: 3, flushed: 9, live, replaced, fields: None }
 }
 
 /// What is there when nothing happened, and then these files instead; a file without a length is gone.
@@ -112,6 +113,24 @@ fn listed_files_are_held_to_the_list_or_named() {
             vec![(tsm(A), None)],
             &[OPEN_B, &format!("damage {A}.tsm: a file that icecore.manifest lists is missing at 0")],
             &[OPEN_B, &format!("remove {A}.tsmsum"), &format!("gone {A}.tsm")],
+        ),
+        case(
+            "influxd could not read a file",
+            vec![(tsm(A), None), (format!("{A}.tsm.bad"), Some(stat(100, 10)))],
+            &[OPEN_B, &format!("damage {A}.tsm: a file that icecore.manifest lists is missing at 0")],
+            &[
+                OPEN_B,
+                &format!(
+                    "damage {A}.tsm.bad: influxd could not read a file that icecore.manifest lists, and set it aside at 0"
+                ),
+                &format!("remove {A}.tsmsum"),
+            ],
+        ),
+        case(
+            "influxd could not read another file",
+            vec![("000000009-000000001.tsm.bad".to_owned(), Some(stat(7, 7)))],
+            &as_listed,
+            &as_listed,
         ),
         case(
             "a file was cut",
@@ -272,7 +291,14 @@ fn sums_that_cannot_be_the_files_are_made_again() {
 fn without_a_manifest_a_directory_of_influxd_is_adopted_and_one_of_ours_is_damaged() {
     let adopted = ["1 adopt make-sums", "2 adopt make-sums deletes"];
     let plan = |listing: &Listing, trust| words(&Plan::new(None, listing, trust));
-    assert_eq!(plan(&listing(&[]), Trust::Directory), adopted);
+    // Sums that were left behind would be damage as soon as nobody else has run.
+    let removed = [A, B].map(|stem| format!("remove {stem}.tsmsum"));
+    let forgotten = [&adopted[..], &removed.each_ref().map(String::as_str)].concat();
+    assert_eq!(plan(&listing(&[]), Trust::Directory), forgotten);
+    let without_sums = listing(&[(sums(A), None), (sums(B), None)]);
+    for trust in [Trust::Manifest, Trust::Directory] {
+        assert_eq!(plan(&without_sums, trust), adopted);
+    }
     let damaged = [&adopted[..], &["damage icecore.manifest: the manifest is missing at 0"]].concat();
     assert_eq!(plan(&listing(&[]), Trust::Manifest), damaged);
     for trust in [Trust::Manifest, Trust::Directory] {
