@@ -10,12 +10,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use icecore_disk::RealDisk;
-use icecore_tsm::FileName;
+use icecore_tsm::fields::IDX_NAME;
+use icecore_tsm::manifest::NAME as SHARD_MANIFEST;
 use icecore_tsm::verify as tsm;
+use icecore_tsm::{Digest, FileName};
 
 use super::VerifyError;
 use super::manifest::{self, Listed};
 use super::report::FileKind;
+use super::shard;
 
 /// Directories below directories are followed so far.
 const DEPTH_MAX: usize = 32;
@@ -35,6 +38,12 @@ pub(super) struct Target {
     pub(super) faults: Vec<String>,
     /// What is odd about its place.
     pub(super) oddity: Option<&'static str>,
+    /// What it has to be by `icecore.manifest`; of sums, the file that they are of.
+    pub(super) listed: Option<Digest>,
+    /// What contradicts `icecore.manifest`, and where.
+    pub(super) faults_at: Vec<(&'static str, u64)>,
+    /// What is odd beside `icecore.manifest`.
+    pub(super) notes: Vec<String>,
     /// The directory in an archive that the manifest of a backup wants.
     pub(super) prefix: Option<String>,
     /// The length that the manifest of a backup states.
@@ -50,6 +59,9 @@ impl Target {
             may_be_torn: true,
             faults: Vec::new(),
             oddity: None,
+            listed: None,
+            faults_at: Vec::new(),
+            notes: Vec::new(),
             prefix: None,
             size: None,
         }
@@ -62,6 +74,7 @@ pub(super) struct Found {
     pub(super) targets: Vec<Target>,
     pub(super) not_verified: BTreeMap<&'static str, u64>,
     seen: HashSet<(u64, u64)>,
+    trusts: shard::Trusts,
 }
 
 /// Looks at every path.
@@ -219,6 +232,7 @@ impl Found {
     fn files(&mut self, dir: &Path, files: &[PathBuf]) -> Result<(), VerifyError> {
         let from = self.targets.len();
         let mut has_log = false;
+        let is_ours = files.iter().any(|path| path.file_name().is_some_and(|name| name == SHARD_MANIFEST));
         for path in files {
             let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
             match by_name(&name) {
@@ -233,10 +247,15 @@ impl Found {
                     }
                     self.targets.push(target);
                 }
+                None if name == IDX_NAME && is_ours => {
+                    self.targets.push(Target::new(path.clone(), FileKind::Fields, false));
+                }
                 None => *self.not_verified.entry(other(&name)).or_default() += 1,
             }
         }
         self.manifests(from);
+        shard::hold(dir, &mut self.targets, from, &mut self.trusts)
+            .map_err(|source| VerifyError::Io { path: dir.to_owned(), source })?;
         if has_log { self.log(dir) } else { Ok(()) }
     }
 
@@ -288,6 +307,8 @@ pub(super) fn by_name(name: &str) -> Option<(FileKind, bool)> {
         "bolt" => FileKind::Bolt,
         "sqlite" => FileKind::Sqlite,
         _ if is_gzip => return None,
+        _ if stem == SHARD_MANIFEST => FileKind::ShardManifest,
+        "tsmsum" => FileKind::Sums,
         "tsm" => FileKind::Tsm,
         "tombstone" => FileKind::Tombstone,
         "wal" if stem.starts_with('_') => FileKind::Log,
@@ -319,6 +340,7 @@ fn by_content(path: &Path) -> io::Result<Option<(FileKind, bool)>> {
 fn other(name: &str) -> &'static str {
     match name {
         _ if name.starts_with("fields.idx") => "field indexes",
+        _ if name.contains(".stray") => "files set aside by Icecore (.stray)",
         _ if name.ends_with(".bad") => "files set aside by influxd (.bad)",
         _ if name.ends_with(".tmp") => "leftovers",
         _ => "other files",
@@ -345,6 +367,10 @@ mod tests {
             ("shard.TGZ", Some((FileKind::Archive, true))),
             ("20261122T171531Z.sqlite.gz", Some((FileKind::Sqlite, true))),
             ("20261122T171531Z.manifest", Some((FileKind::Manifest, false))),
+            ("icecore.manifest", Some((FileKind::ShardManifest, false))),
+            ("icecore.manifest.tmp", None),
+            ("000000001-000000001.tsmsum", Some((FileKind::Sums, false))),
+            ("000000001-000000001.tsm.stray", None),
             ("fields.idx", None),
             ("x.tsm.gz", None),
         ] {

@@ -5,8 +5,11 @@
 //! vanishes meanwhile is told, and is not damage. Members of compressed archives are spooled to temporary files without
 //! names, so memory is bounded whatever their size.
 //!
-//! What is not looked into is counted by what it is: series files, series and field indexes. Whether two sound files fit
-//! each other (a type of a key in one file and in another, a log and the files) is the business of opening a shard.
+//! A shard that Icecore wrote is held to its `icecore.manifest`: files that are missing, others, or unknown (`shard.rs`).
+//!
+//! What is not looked into is counted by what it is: series files, series indexes, field indexes of influxd. Whether two
+//! sound files fit each other (a type of a key in one file and in another, a log and the files) is the business of opening
+//! a shard.
 
 mod archive;
 mod content;
@@ -16,6 +19,7 @@ mod manifest;
 mod members;
 mod metadata;
 mod report;
+mod shard;
 
 use std::collections::VecDeque;
 use std::io;
@@ -81,9 +85,11 @@ pub fn verify(
     let in_order = InOrder::new(targets.len(), summary, each);
     let (files, others) = targets.split_at(files);
     let paths: Vec<_> = files.iter().map(|target| target.path.clone()).collect();
+    let digest = options.digest || files.iter().any(|target| target.listed.is_some());
+    let options = &Options { digest, ..*options };
     tsm::files(&RealDisk, &paths, options, &|nth, outcome| {
         let Some(target) = files.get(nth) else { return };
-        in_order.put(nth, vec![tsm_file(target, outcome)]);
+        in_order.put(nth, vec![tsm_file(target, outcome, options)]);
     });
     side_by_side(others, options, |nth, reports| in_order.put(files.len() + nth, reports));
     Ok(in_order.finish())
@@ -112,9 +118,14 @@ fn other(target: &Target, options: &Options) -> Vec<FileReport> {
     let mut reports = match target.kind {
         FileKind::Archive => archive::verify(target, options),
         FileKind::Bolt | FileKind::Sqlite => vec![metadata::verify(target)],
-        FileKind::Tombstone => vec![small(target, |file| tsm::tombstone(file, |_, _| {}))],
+        FileKind::Tombstone => {
+            let mut report = small(target, |file| tsm::tombstone(file, |_, _| {}));
+            shard::tombstone(target, &mut report);
+            vec![report]
+        }
         FileKind::Log => vec![small(target, |file| tsm::log_segment(file, target.may_be_torn, |_, _| {}))],
         FileKind::OwnLog => vec![own_log(target)],
+        FileKind::ShardManifest | FileKind::Sums | FileKind::Fields => vec![shard::own(target)],
         // What a manifest says has become part of the targets already.
         FileKind::Manifest | FileKind::Listing | FileKind::Tsm => vec![small(target, size_alone)],
     };
@@ -128,7 +139,7 @@ fn other(target: &Target, options: &Options) -> Vec<FileReport> {
 fn small(target: &Target, read: impl Fn(&dyn ReadAt) -> icecore_tsm::Result<tsm::Report>) -> FileReport {
     let mut report = FileReport::new(&target.path, target.kind);
     match RealDisk.open(&target.path) {
-        Err(error) => refused(&mut report, &error),
+        Err(error) => gone_or_refused(target, &mut report, &error),
         Ok(file) => match read(&*file) {
             Ok(found) => return report.with(found),
             Err(error) => report.unreadable(cause(&error)),
@@ -155,12 +166,12 @@ fn size_alone(file: &dyn ReadAt) -> icecore_tsm::Result<tsm::Report> {
     Ok(tsm::Report { size, ..tsm::Report::default() })
 }
 
-fn tsm_file(target: &Target, outcome: icecore_tsm::Result<tsm::Report>) -> FileReport {
+fn tsm_file(target: &Target, outcome: icecore_tsm::Result<tsm::Report>, options: &Options) -> FileReport {
     let mut report = FileReport::new(&target.path, target.kind);
     match outcome {
-        Ok(found) => report = report.with(found),
+        Ok(found) => report = shard::tsm_file(target, report.with(found), options),
         Err(error) => match std::error::Error::source(&error).and_then(|source| source.downcast_ref()) {
-            Some(source) => refused(&mut report, source),
+            Some(source) => gone_or_refused(target, &mut report, source),
             None => report.unreadable(error.to_string()),
         },
     }
@@ -171,6 +182,13 @@ fn tsm_file(target: &Target, outcome: icecore_tsm::Result<tsm::Report>) -> FileR
 /// What the system said, in words.
 fn cause(error: &icecore_tsm::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// A file cannot be opened. One that is said to be missing has not vanished just now.
+fn gone_or_refused(target: &Target, report: &mut FileReport, error: &io::Error) {
+    if error.kind() != io::ErrorKind::NotFound || target.faults_at.is_empty() {
+        refused(report, error);
+    }
 }
 
 /// A file that was there a moment ago cannot be opened.
@@ -188,8 +206,14 @@ fn surroundings(target: &Target, report: &mut FileReport) {
     for fault in &target.faults {
         report.damaged("place", fault.as_str(), None);
     }
+    for (what, at) in &target.faults_at {
+        report.damaged("manifest", *what, Some(*at));
+    }
     if let Some(oddity) = target.oddity {
         report.note("place", oddity);
+    }
+    for note in &target.notes {
+        report.note("manifest", note.as_str());
     }
     if let Some(size) = target.size.filter(|size| *size != report.size) {
         report.damaged("manifest", format!("it has {} bytes, the manifest says {size}", report.size), None);
@@ -257,7 +281,7 @@ mod tests {
         }
         let target = Target::new(dir.path().join("1-1.tsm"), FileKind::Tsm, false);
         tsm::files(&RealDisk, std::slice::from_ref(&target.path), &Options::default(), &|_, outcome| {
-            let report = tsm_file(&target, outcome);
+            let report = tsm_file(&target, outcome, &Options::default());
             assert!(report.is_sound());
             assert_eq!(report.notes.listed[0].kind, "vanished");
         });

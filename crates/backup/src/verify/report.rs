@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use icecore_tsm::Digest;
 use icecore_tsm::verify::{self as tsm, Counts, ShownKey};
+use icecore_tsm::{Digest, ErrorKind};
 
 /// More findings of a file than this are counted but not listed.
 const LISTED_MAX: usize = 100;
@@ -58,6 +58,12 @@ pub enum FileKind {
     Listing,
     /// What `influx backup` writes beside its archives.
     Manifest,
+    /// `icecore.manifest`: the list of live files of a shard.
+    ShardManifest,
+    /// `G-S.tsmsum`: the sums of a TSM file.
+    Sums,
+    /// `fields.idx`, in a shard that has an `icecore.manifest`.
+    Fields,
 }
 
 /// Findings of one sort.
@@ -129,6 +135,9 @@ impl FileKind {
             Self::Archive => "archive",
             Self::Listing => "listing",
             Self::Manifest => "manifest",
+            Self::ShardManifest => "icecore-manifest",
+            Self::Sums => "icecore-sums",
+            Self::Fields => "fields",
         }
     }
 }
@@ -166,6 +175,17 @@ impl FileReport {
 
     pub(super) fn damaged(&mut self, kind: &'static str, what: impl Into<String>, offset: Option<u64>) {
         self.damage.add(Finding { kind, what: what.into(), offset, key: None });
+    }
+
+    /// What the engine says of a file, without the file's name.
+    pub(super) fn engine_error(&mut self, kind: &'static str, error: &icecore_tsm::Error) {
+        let what = match error.kind() {
+            ErrorKind::Corrupt(what) => what.to_owned(),
+            ErrorKind::Version(found) => format!("unknown version {found}"),
+            ErrorKind::Feature(bit) => format!("needs feature {bit}, which this version does not have"),
+            _ => return self.unreadable(error.to_string()),
+        };
+        self.damaged(kind, what, error.offset().map(|offset| offset.get()));
     }
 
     pub(super) fn unreadable(&mut self, what: impl Into<String>) {

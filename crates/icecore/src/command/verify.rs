@@ -17,7 +17,8 @@ use super::{Failure, doing};
 ///
 /// PATH is a TSM file, a tombstone, a log segment, influxd.bolt or influxd.sqlite; a directory with any of these below it
 /// (a shard, an engine, a whole data directory, also one that a running influxd holds); an archive of a shard (.tar,
-/// .tar.gz); or a directory that `influx backup` wrote.
+/// .tar.gz); or a directory that `influx backup` wrote. The files of a shard that Icecore wrote are held to its
+/// icecore.manifest; where influxd has run since, what it changed is a note.
 ///
 /// Nothing is written and no lock is taken. Every damaged place is a line `path: what at byte N (key …)`; what is odd
 /// but loses nothing is a line that begins with `note:`.
