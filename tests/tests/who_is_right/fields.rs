@@ -106,7 +106,7 @@ fn a_flipped_bit_in_the_index_of_fields_gives_no_field_another_type() {
             cases += 1;
             named += mended.len();
             if !mended.is_empty() {
-                assert_eq!(mended, [path.clone()], "bit {bit}");
+                assert_eq!(mended, std::slice::from_ref(&path), "bit {bit}");
                 let aside = path.with_file_name(format!("{IDX_NAME}.stray"));
                 assert!(fs::read(aside).unwrap() == damaged, "bit {bit}: it is kept");
             }

@@ -160,7 +160,7 @@ fn sums_that_are_damaged_or_gone_are_made_again() {
                 }
                 let what = format!("{harm:?} of {sums}");
                 let mended = assert_sound(&scene, &copy, &scene.values[&SHARD], &what);
-                assert_eq!(mended, [path.clone()], "{what}: told once, and written back");
+                assert_eq!(mended, std::slice::from_ref(&path), "{what}: told once, and written back");
                 assert!(fs::read(&path).unwrap() == sound, "{what}");
             }
         }

@@ -131,10 +131,10 @@ impl Holding<'_> {
             let what = format!("{name} is not there any more: influxd has run since, and removes files");
             self.note(NAME, FileKind::ShardManifest, &what);
         }
-        if let Some(digest) = manifest.and_then(|manifest| manifest.fields) {
-            if let Some(target) = self.target(IDX_NAME, FileKind::Fields) {
-                target.listed = Some(digest);
-            }
+        if let Some(digest) = manifest.and_then(|manifest| manifest.fields)
+            && let Some(target) = self.target(IDX_NAME, FileKind::Fields)
+        {
+            target.listed = Some(digest);
         }
     }
 
