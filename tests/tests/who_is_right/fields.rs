@@ -8,10 +8,11 @@ use icecore_database::{Database, Mode, Precision, ShardId};
 use icecore_disk::RealDisk;
 use icecore_tests::line_protocol;
 use icecore_tests::values::{Value, Values};
-use icecore_tsm::BlockType;
+use icecore_tsm::block::Flavor;
 use icecore_tsm::fields::{FieldSet, IDX_NAME, IDXL_NAME};
+use icecore_tsm::{BlockType, Column, FileName, TsmWriter, WriterOptions};
 
-use super::scene::{Copy, Log, SHARD, Scene, back_up, bucket, open, time_ns};
+use super::scene::{Copy, Log, SHARD, Scene, Since, back_up, bucket, open, time_ns};
 use super::{assert_others, scenes};
 
 type Kinds = BTreeMap<(Vec<u8>, Vec<u8>), BlockType>;
@@ -139,5 +140,29 @@ fn an_index_of_fields_that_is_gone_or_lacks_fields_is_made_of_the_keys() {
         fs::write(path.with_file_name(IDXL_NAME), []).unwrap();
         let mended = assert_types_hold(&scene, &copy, &sound, "every second field is gone");
         assert_eq!(mended, [path], "it is told");
+    }
+}
+
+/// The index is the one that the manifest lists; only it does not know what influxd wrote since.
+#[test]
+fn a_file_of_influxd_whose_field_is_in_no_index_gives_it_its_type() {
+    for scene in scenes(Log::Flushed).into_iter().filter(|scene| scene.since != Since::OnlyWe) {
+        let copy = scene.copy();
+        let database = open(copy.path(), Mode::ReadOnly).unwrap();
+        let time_ns = time_ns(&database);
+        drop(database);
+        let name = FileName::parse("000000077-000000001.tsm").unwrap();
+        let mut writer = TsmWriter::new(&RealDisk, &copy.shard(), name, WriterOptions::default());
+        let column = Column { times: vec![time_ns], values: icecore_tsm::Values::Integer(vec![7]) };
+        writer.column(b"fresh,at=a#!~#f", &column, Flavor::Batch).unwrap();
+        writer.finish().unwrap();
+        let database = open(copy.path(), Mode::ReadWrite).unwrap();
+        assert!(!write(&database, &format!("fresh,at=b f=1.5 {time_ns}\n")), "{:?}", scene.since);
+        assert!(write(&database, &format!("fresh,at=b f=8i {time_ns}\n")), "{:?}", scene.since);
+        database.flush().unwrap();
+        let mut expected = scene.values[&SHARD].clone();
+        let lines = format!("fresh,at=a f=7i {time_ns}\nfresh,at=b f=8i {time_ns}\n");
+        expected.overwrite(line_protocol::parse(&lines));
+        back_up(&database, SHARD).unwrap().assert_equal(&expected, &format!("{:?}", scene.since));
     }
 }
