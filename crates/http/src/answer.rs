@@ -23,6 +23,8 @@ pub(crate) enum Payload {
         chunks: Chunks,
         size: Option<u64>,
         batch_bytes: usize,
+        /// Whether the digest of the body follows it.
+        has_digest: bool,
     },
 }
 

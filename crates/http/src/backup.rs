@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY,
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, TE, TRAILER,
+    VARY,
 };
 use hyper::{HeaderMap, StatusCode};
 use icecore_backup::encode::{Coding, Encoded};
@@ -49,7 +50,7 @@ pub(crate) struct Request<'a> {
 
 pub(crate) fn kv(backend: &dyn Backend, request: Request<'_>) -> Answer {
     let download = operator(request).and_then(|()| backend.kv());
-    let sent = download.and_then(|download| send(download, OCTETS, None, request.shared));
+    let sent = download.and_then(|download| send(download, OCTETS, None, request));
     sent.unwrap_or_else(|problem| problem.answer(Layout::H))
 }
 
@@ -72,8 +73,7 @@ pub(crate) fn metadata(backend: &dyn Backend, request: Request<'_>) -> Answer {
             _ => (None, backend.metadata(&boundary)?),
         };
         let coding = ask.choose(download.size)?;
-        let answer =
-            send(download, &format!("multipart/mixed; boundary={boundary}"), coding, request.shared)?;
+        let answer = send(download, &format!("multipart/mixed; boundary={boundary}"), coding, request)?;
         Ok(match name {
             Some(name) => leased(answer.with(CUT, name), request),
             None => answer,
@@ -104,7 +104,7 @@ pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> An
         let until = request.until;
         let download = backend.shard(&WantedShard { id, selection, cut, copied, range, until })?;
         let coding = ask.choose(download.size)?;
-        let answer = send(download, OCTETS, coding, request.shared)?;
+        let answer = send(download, OCTETS, coding, request)?;
         Ok(if names_cut { leased(answer, request) } else { answer })
     })
 }
@@ -180,7 +180,7 @@ fn send(
     download: Download,
     content_type: &str,
     coding: Option<Coding>,
-    shared: &Shared,
+    request: Request<'_>,
 ) -> Result<Answer, Problem> {
     let Download { chunks, size, cut_ns, tag, part } = download;
     let mut answer = Answer::empty(StatusCode::OK);
@@ -210,19 +210,31 @@ fn send(
     if let (Some(tag), None) = (tag, coding) {
         answer = answer.with(ETAG, header(&tag)?).with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
+    // Trailers stand behind chunks, and the digest is that of a whole body.
+    let has_digest = part == Part::Whole && takes_trailers(request.headers);
+    if has_digest {
+        answer = answer.with(TRAILER, HeaderValue::from_static("Content-Digest"));
+    }
+    let size = size.filter(|_| !has_digest);
     answer.payload = match coding {
-        None => Payload::Stream { chunks, size, batch_bytes: IDENTITY_BATCH_BYTES },
+        None => Payload::Stream { chunks, size, batch_bytes: IDENTITY_BATCH_BYTES, has_digest },
         Some(coding) => {
             let name = match coding {
                 Coding::Gzip(_) => "gzip",
                 Coding::Zstd(_) => "zstd",
             };
             answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-            let chunks = Box::new(Encoded::new(chunks, coding, Arc::clone(&shared.crew)));
-            Payload::Stream { chunks, size: None, batch_bytes: CODED_BATCH_BYTES }
+            let chunks = Box::new(Encoded::new(chunks, coding, Arc::clone(&request.shared.crew)));
+            Payload::Stream { chunks, size: None, batch_bytes: CODED_BATCH_BYTES, has_digest }
         }
     };
     Ok(answer)
+}
+
+/// Whether `TE` has `trailers`, which a connection announces to its neighbour alone.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("trailers"))
 }
 
 fn header(value: &str) -> Result<HeaderValue, Problem> {

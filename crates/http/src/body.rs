@@ -3,12 +3,20 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::download::BrokenOff;
-use crate::pump::Pump;
+use crate::rate::Paced;
 use crate::record::{End, Record};
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// Bytes in memory or a backup on its way. To be polled inside a tokio runtime.
 ///
@@ -19,41 +27,64 @@ pub struct Body {
     /// Bytes still to come, if known.
     left: Option<u64>,
     record: Record,
+    /// Of a download, which counts as one until this is dropped.
+    _place: Option<OwnedSemaphorePermit>,
+    /// Of the bytes so far, where a digest follows them.
+    hasher: Option<Sha256>,
 }
 
 enum Content {
     Bytes(Bytes),
-    Stream(Pump),
+    Stream(Paced),
 }
 
 impl Body {
     pub(crate) fn bytes(bytes: Bytes, mut record: Record) -> Self {
         let left = len(&bytes);
         record.end = if left == 0 { End::Whole } else { End::ClientGone };
-        Self { content: Content::Bytes(bytes), left: Some(left), record }
+        Self { content: Content::Bytes(bytes), left: Some(left), record, _place: None, hasher: None }
     }
 
-    /// `size`: if given, `pump` must yield exactly as much, or end with an error.
-    pub(crate) fn stream(pump: Pump, size: Option<u64>, mut record: Record) -> Self {
+    /// `size`: if given, `paced` must yield exactly as much, or end with an error.
+    pub(crate) fn stream(
+        paced: Paced,
+        size: Option<u64>,
+        mut record: Record,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         record.end = End::ClientGone;
-        Self { content: Content::Stream(pump), left: size, record }
+        Self { content: Content::Stream(paced), left: size, record, _place: place, hasher: None }
+    }
+
+    /// The same with a trailer that has the digest of the body (RFC 9530). Of a body without a known size.
+    pub(crate) fn with_digest(self) -> Self {
+        Self { hasher: Some(Sha256::new()), ..self }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match &mut self.content {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Content::Stream(pump) => pump.poll_chunk(cx),
+            Content::Stream(paced) => paced.poll_chunk(cx),
         }
     }
 
     fn account(&mut self, chunk: &Bytes) {
         self.record.sent_bytes += len(chunk);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(chunk);
+        }
         self.left = self.left.map(|left| left.saturating_sub(len(chunk)));
         if self.left == Some(0) {
             self.record.end = End::Whole;
         }
     }
+}
+
+fn digest(hasher: Sha256) -> HeaderMap {
+    let value = format!("sha-256=:{}:", BASE64_STANDARD.encode(hasher.finalize()));
+    let value = HeaderValue::from_str(&value).ok();
+    value.into_iter().map(|value| (CONTENT_DIGEST, value)).collect()
 }
 
 fn len(bytes: &Bytes) -> u64 {
@@ -82,7 +113,7 @@ impl http_body::Body for Body {
                 if self.record.end == End::ClientGone {
                     self.record.end = End::Whole;
                 }
-                None
+                self.hasher.take().map(|hasher| Ok(Frame::trailers(digest(hasher))))
             }
         })
     }

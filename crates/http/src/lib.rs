@@ -43,6 +43,7 @@ mod prepare;
 mod problem;
 mod pump;
 mod range;
+mod rate;
 mod record;
 mod route;
 mod serve;
@@ -51,6 +52,7 @@ mod setup;
 mod shape;
 mod shared;
 mod since;
+mod stall;
 mod url;
 mod write;
 

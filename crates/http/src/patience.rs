@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::stall::Stall;
+
 /// The limit of the wait in progress; shared by the socket, which sees bytes, and hyper's timer.
 #[derive(Clone)]
 pub(crate) struct Patience {
@@ -94,10 +96,11 @@ impl Future for HeadSleep {
 
 impl Sleep for HeadSleep {}
 
-/// A socket that reports arriving bytes.
+/// A socket that reports arriving bytes, and that fails when a client takes too little of what is sent.
 pub(crate) struct Watched {
     pub(crate) stream: TcpStream,
     pub(crate) patience: Patience,
+    pub(crate) stall: Stall,
 }
 
 impl AsyncRead for Watched {
@@ -117,7 +120,8 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.stall.judge(cx, written)
     }
 
     fn poll_write_vectored(
@@ -125,7 +129,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.stall.judge(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

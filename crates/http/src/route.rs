@@ -60,6 +60,11 @@ pub(crate) fn is_write(method: &Method, path: &str) -> bool {
     method == Method::POST && path == "/api/v2/write"
 }
 
+/// Whether this is a download, of which there may be so many at once.
+pub(crate) fn is_download(method: &Method, path: &str) -> bool {
+    method == Method::GET && path.starts_with("/api/v2/backup/")
+}
+
 /// Whether the JSON in the body of a request is read before it is answered.
 pub(crate) fn has_json(method: &Method, path: &str) -> bool {
     method == Method::POST && matches!(path, "/api/v2/setup" | "/api/v2/buckets")

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::patience::{Patience, Watched};
-use crate::service::Service;
+use crate::service::{Options, Service};
+use crate::stall::{Pace, Stall};
 
 /// After a failed accept, mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -92,7 +93,9 @@ async fn connection(
     }
     let (head_max, idle_max) = (service.options().head_max, service.options().idle_max);
     let patience = Patience::new(head_max, idle_max);
-    let socket = TokioIo::new(Watched { stream, patience: patience.clone() });
+    let Options { client_speed_min: speed_min, client_stall_max: window, .. } = *service.options();
+    let pace = Pace { window, speed_min };
+    let socket = TokioIo::new(Watched { stream, patience: patience.clone(), stall: Stall::new(pace) });
     let mut connection = http1::Builder::new()
         .title_case_headers(true)
         .timer(patience)
@@ -104,7 +107,7 @@ async fn connection(
                 Ok(()) => break false,
                 Err(error) => {
                     log_end(peer, &error);
-                    break error.is_user();
+                    break error.is_user() || is_stall(&error);
                 }
             },
             changed = phase.changed() => match *phase.borrow_and_update() {
@@ -121,6 +124,12 @@ async fn connection(
             tracing::warn!(%peer, %error, "cannot reset a connection whose answer is not complete");
         }
     }
+}
+
+/// Whether a client took too little: the system would go on to offer it what is in the socket.
+fn is_stall(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Clients come and go; only what they cannot have caused is worth more than a debug line. A broken body was logged

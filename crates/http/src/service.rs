@@ -21,6 +21,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use icecore_database::Database;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Payload};
 use crate::backend::Backend;
@@ -28,6 +29,7 @@ use crate::body::Body;
 use crate::dispatch::{self, Call};
 use crate::problem::{Code, Layout, Problem};
 use crate::pump::Pump;
+use crate::rate::Paced;
 use crate::record::{End, Record};
 use crate::route::{self, Door};
 use crate::shared::Shared;
@@ -66,6 +68,12 @@ pub struct Options {
     pub writes_max: usize,
     /// How long nothing may arrive of the body of a write.
     pub body_stall_max: Duration,
+    /// How many downloads of backups may go on at once; others wait for one to end.
+    pub downloads_max: usize,
+    /// How long a download waits for its turn before it is refused with 503.
+    pub download_wait_max: Duration,
+    /// Bytes a second of all downloads together; 0 is no limit.
+    pub download_rate_max: u64,
     /// How long a cut is kept after its last use; what it pins stays on the disk.
     pub cut_lease: Duration,
     /// How many cuts are kept. A new one takes the place of the one that was not used for the longest time; when all are in use
@@ -73,6 +81,11 @@ pub struct Options {
     pub cuts_max: usize,
     /// [`serve`](crate::serve): a connection without a request.
     pub idle_max: Duration,
+    /// [`serve`](crate::serve): bytes a second that a client has to take of an answer on an average, counted over the time in
+    /// which it keeps us waiting; 0 is no limit.
+    pub client_speed_min: u64,
+    /// [`serve`](crate::serve): how much of that time passes before a client is judged. One that is too slow is cut off.
+    pub client_stall_max: Duration,
     /// [`serve`](crate::serve): how long answers may go on after the signal to stop.
     pub drain_max: Duration,
 }
@@ -88,9 +101,14 @@ impl Default for Options {
             write_wait_max: Duration::from_secs(10),
             writes_max: 32,
             body_stall_max: Duration::from_secs(60),
+            downloads_max: 64,
+            download_wait_max: Duration::from_secs(5),
+            download_rate_max: 0,
             cut_lease: Duration::from_secs(900),
             cuts_max: 16,
             idle_max: Duration::from_secs(180),
+            client_speed_min: 1000,
+            client_stall_max: Duration::from_secs(60),
             drain_max: Duration::from_secs(30),
         }
     }
@@ -163,11 +181,14 @@ impl Service {
             end: End::ClientGone,
         };
         let origin = head.headers.get(ORIGIN).cloned();
-        let answer = self.answer(head, body, &record).await;
-        Ok(finish(answer, origin, record))
+        let mut place = None;
+        let answer = self.answer(head, body, &mut place).await;
+        let rate = self.inner.shared.rate.clone();
+        Ok(finish(answer, origin, record, |pump| Paced::new(pump, rate), place))
     }
 
-    async fn answer<B>(&self, head: Parts, body: B, record: &Record) -> Answer
+    /// `place`: where a download keeps its own.
+    async fn answer<B>(&self, head: Parts, body: B, place: &mut Option<OwnedSemaphorePermit>) -> Answer
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -187,9 +208,15 @@ impl Service {
         if route::is_write(&head.method, &path) {
             return self.inner.writes.answer(&self.inner.backend, head, body).await;
         }
+        if route::is_download(&head.method, &path) {
+            match self.inner.shared.place().await {
+                Ok(free) => *place = Some(free),
+                Err(problem) => return problem.answer(Layout::H),
+            }
+        }
         let body =
             if route::has_json(&head.method, &path) { self.read(body).await } else { Ok(Bytes::new()) };
-        let until = record.started + self.inner.options.check_max;
+        let until = Instant::now() + self.inner.options.check_max;
         let shared = Arc::clone(&self.inner.shared);
         self.answer_blocking(Call { head, path, body, shared, until }).await
     }
@@ -238,7 +265,13 @@ fn preflight(headers: &HeaderMap) -> Answer {
 }
 
 /// Adds the headers of all answers and ties the body to the log.
-fn finish(answer: Answer, origin: Option<HeaderValue>, mut record: Record) -> Response<Body> {
+fn finish(
+    answer: Answer,
+    origin: Option<HeaderValue>,
+    mut record: Record,
+    paced: impl FnOnce(Pump) -> Paced,
+    place: Option<OwnedSemaphorePermit>,
+) -> Response<Body> {
     let Answer { status, mut headers, payload, failure } = answer;
     if let Some(failure) = failure {
         tracing::error!(request_id = record.request_id, error = failure, "request failed");
@@ -261,8 +294,9 @@ fn finish(answer: Answer, origin: Option<HeaderValue>, mut record: Record) -> Re
             Body::bytes(Bytes::new(), record)
         }
         Payload::Bytes(bytes) => Body::bytes(bytes, record),
-        Payload::Stream { chunks, size, batch_bytes } => {
-            Body::stream(Pump::new(chunks, batch_bytes), size, record)
+        Payload::Stream { chunks, size, batch_bytes, has_digest } => {
+            let body = Body::stream(paced(Pump::new(chunks, batch_bytes)), size, record, place);
+            if has_digest { body.with_digest() } else { body }
         }
     };
     let mut response = Response::new(body);

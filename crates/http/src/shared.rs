@@ -1,18 +1,24 @@
-//! What all downloads of a service share: the threads that compress, and the cuts that are kept.
+//! What all downloads of a service share: how many and how fast they may be, the threads that compress, the cuts that are kept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use icecore_backup::Cuts;
 use icecore_backup::encode::Crew;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::problem::{Code, Problem};
+use crate::rate::Rate;
 use crate::service::Options;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) crew: Arc<Crew>,
     pub(crate) cuts: Cuts,
+    pub(crate) rate: Option<Arc<Rate>>,
+    places: Arc<Semaphore>,
+    wait_max: Duration,
     /// Whether somebody frees cuts whose leases have ended.
     is_swept: AtomicBool,
 }
@@ -22,7 +28,24 @@ impl Shared {
         Self {
             crew: Arc::new(Crew::of_all_cores()),
             cuts: Cuts::new(options.cut_lease, options.cuts_max),
+            rate: Rate::new(options.download_rate_max),
+            places: Arc::new(Semaphore::new(options.downloads_max.min(Semaphore::MAX_PERMITS))),
+            wait_max: options.download_wait_max,
             is_swept: AtomicBool::new(false),
+        }
+    }
+
+    /// A place among the downloads at once; those who find none wait for one, first come, first served.
+    ///
+    /// # Errors
+    /// `Unavailable` after the longest wait.
+    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        match tokio::time::timeout(self.wait_max, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Problem::new(
+                Code::Unavailable,
+                "as many backups are being downloaded as may be at once: try again later",
+            )),
         }
     }
 

@@ -45,21 +45,21 @@ impl Level {
 pub(super) struct Packed {
     bytes: Vec<u8>,
     crc: crc32fast::Hasher,
-    /// What it was made of.
-    input: Vec<u8>,
+    /// Of what it was made of.
+    len: usize,
 }
 
 impl Packed {
-    pub(super) fn of(input: Vec<u8>, coding: Coding, tools: &mut Tools) -> Result<Self, Failed> {
+    pub(super) fn of(input: &[u8], coding: Coding, tools: &mut Tools) -> Result<Self, Failed> {
         let mut crc = crc32fast::Hasher::new();
         let bytes = match coding {
             Coding::Gzip(level) => {
-                crc.update(&input);
-                tools.deflate(level.of_deflate(), &input)?
+                crc.update(input);
+                tools.deflate(level.of_deflate(), input)?
             }
-            Coding::Zstd(level) => tools.zstd(level.of_zstd(), &input)?,
+            Coding::Zstd(level) => tools.zstd(level.of_zstd(), input)?,
         };
-        Ok(Self { bytes, crc, input })
+        Ok(Self { bytes, crc, len: input.len() })
     }
 }
 
@@ -87,15 +87,15 @@ impl Framing {
         }
     }
 
-    /// Puts the next piece behind what is ready; gives back what it was made of.
-    pub(super) fn piece(&mut self, packed: Packed, ready: &mut VecDeque<Bytes>) -> Vec<u8> {
-        let Packed { bytes, crc: of_piece, input } = packed;
+    /// Puts the next piece behind what is ready.
+    pub(super) fn piece(&mut self, packed: Packed, ready: &mut VecDeque<Bytes>) {
+        let Packed { bytes, crc: of_piece, len: unpacked } = packed;
         let mut bytes = Bytes::from(bytes);
         match self {
             Self::Gzip { crc, len, .. } => {
                 crc.combine(&of_piece);
                 // Modulo 2^32, as the format has it.
-                *len = len.wrapping_add(u32::try_from(input.len() & 0xffff_ffff).unwrap_or(0));
+                *len = len.wrapping_add(u32::try_from(unpacked & 0xffff_ffff).unwrap_or(0));
             }
             Self::Zstd { held } => {
                 let end = bytes.split_off(bytes.len().saturating_sub(HELD_LEN));
@@ -103,7 +103,6 @@ impl Framing {
             }
         }
         ready.push_back(bytes);
-        input
     }
 
     /// What follows when the source has ended as it should.

@@ -8,8 +8,8 @@
 //! zstd   | frame ... |     one for each piece, with length and checksum; its end leaves with the next one
 //! ```
 //!
-//! Memory of a stream: twice as many pieces as the crew has threads, each [`PIECE_LEN`] and what it is packed, and one
-//! chunk of the source. Nothing is asked of the source before the head of a gzip member was taken.
+//! Memory of a stream: twice as many pieces as the crew has threads, each `PIECE_LEN` or what it is packed, and one chunk of the
+//! source. Nothing is asked of the source before the head of a gzip member was taken.
 
 mod crew;
 mod deflate;
@@ -75,8 +75,6 @@ pub struct Encoded<S, E> {
     chunk: Bytes,
     /// On their way through the crew, oldest first.
     pieces: VecDeque<Receiver<Result<Packed, Failed>>>,
-    /// Buffers of pieces that came back.
-    spare: Vec<Vec<u8>>,
     ready: VecDeque<Bytes>,
     /// Gone when nobody wants the pieces any more.
     alive: Arc<()>,
@@ -106,7 +104,6 @@ where
             stage: Stage::Fresh,
             chunk: Bytes::new(),
             pieces: VecDeque::new(),
-            spare: Vec::new(),
             ready: VecDeque::new(),
             alive: Arc::new(()),
         }
@@ -123,7 +120,7 @@ where
         if let Some(piece) = self.pieces.pop_front() {
             let lost = |_| Failed::new("a piece was lost: compressing it panicked");
             let packed = piece.recv().map_err(lost)??;
-            self.spare.push(self.framing.piece(packed, &mut self.ready));
+            self.framing.piece(packed, &mut self.ready);
         } else if let Stage::Drained(outcome) = std::mem::replace(&mut self.stage, Stage::Done) {
             outcome?;
             self.ready.push_back(self.framing.end());
@@ -144,8 +141,7 @@ where
 
     /// The next piece of the source; a short one where it ends.
     fn gather(&mut self) -> Vec<u8> {
-        let mut piece = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(PIECE_LEN));
-        piece.clear();
+        let mut piece = Vec::with_capacity(PIECE_LEN);
         while piece.len() < PIECE_LEN {
             if self.chunk.is_empty() {
                 match self.source.next() {
@@ -168,7 +164,7 @@ where
         self.crew.run(move |tools| {
             if alive.strong_count() > 0 {
                 // Nobody waits any more when the client has just gone.
-                drop(done.send(Packed::of(input, coding, tools)));
+                drop(done.send(Packed::of(&input, coding, tools)));
             }
         })?;
         self.pieces.push_back(packed);

@@ -1,5 +1,6 @@
 //! The service over a double of a data directory, through real sockets.
 
+mod limits;
 mod logging;
 mod routing;
 mod serving;

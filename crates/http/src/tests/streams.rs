@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::client::{Reply, exchange, send};
 
-const SHARD: &str = "/api/v2/backup/shards/1";
+pub(super) const SHARD: &str = "/api/v2/backup/shards/1";
 
 async fn download(double: Double, headers: &[(&str, &str)]) -> Reply {
     let server = Server::of(double).await.address;
@@ -22,7 +22,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 7 / 3 % 251).to_le_bytes()[0]).collect()
 }
 
-fn pieces(len: usize) -> Vec<Vec<u8>> {
+pub(super) fn pieces(len: usize) -> Vec<Vec<u8>> {
     pattern(len).chunks(60_000).map(<[u8]>::to_vec).collect()
 }
 
@@ -94,6 +94,33 @@ async fn zstd_is_used_when_it_is_preferred() {
 }
 
 #[tokio::test]
+async fn a_digest_follows_the_body_for_those_who_take_trailers() {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    for encoding in ["identity", "gzip", "zstd"] {
+        let double = Double::new(|_, _| Ok(known(pieces(300_000))));
+        let headers = [("TE", "deflate, trailers"), ("Accept-Encoding", encoding)];
+        let reply = download(double, &headers).await;
+        assert_eq!(reply.header("Trailer"), Some("Content-Digest"));
+        assert_eq!(reply.header("Transfer-Encoding"), Some("chunked"));
+        let text = b"\r\n0\r\n";
+        let end = reply.rest.windows(text.len()).rposition(|five| five == text).unwrap() + text.len();
+        let (chunks, trailer) = reply.rest.split_at(end);
+        let whole =
+            Reply { rest: [chunks, b"\r\n"].concat(), end: Ok(()), headers: reply.headers.clone(), ..reply };
+        let digest = base64::prelude::BASE64_STANDARD.encode(sha2::Sha256::digest(whole.body().unwrap()));
+        let expected = format!("content-digest: sha-256=:{digest}:\r\n\r\n");
+        assert_eq!(String::from_utf8_lossy(trailer).to_lowercase(), expected.to_lowercase(), "{encoding}");
+    }
+    // A body that breaks off has none.
+    let double = Double::new(|_, _| Ok(super::download(then_fails(of(pieces(300_000))), None)));
+    let reply = download(double, &[("TE", "trailers")]).await;
+    assert!(reply.end.is_err() && !String::from_utf8_lossy(&reply.rest).contains("sha-256"));
+    let sound = download(Double::new(|_, _| Ok(known(pieces(5000)))), &[("TE", "gzip")]).await;
+    assert_eq!((sound.header("Trailer"), sound.header("Content-Length")), (None, Some("5000")));
+}
+
+#[tokio::test]
 async fn who_accepts_nothing_is_refused() {
     let double = Double::new(|_, _| Ok(known(pieces(9000))));
     let reply = download(double, &[("Accept-Encoding", "br, identity;q=0")]).await;
@@ -155,20 +182,22 @@ async fn a_panic_on_the_way_breaks_the_transfer_and_the_server_goes_on() {
 }
 
 /// Endless, slow to end: counts chunks, and is counted while it lives.
-fn endless(given: &Arc<AtomicUsize>, alive: &Arc<()>) -> Double {
+pub(super) fn endless(given: &Arc<AtomicUsize>, alive: &Arc<()>) -> Double {
     let (given, alive) = (Arc::clone(given), Arc::downgrade(alive));
+    // Of zeros, compressed, a socket takes for ever.
+    let chunk = Bytes::from(icecore_testkit::Random::new(7).bytes(100_000));
     Double::new(move |_, _| {
-        let (given, alive) = (Arc::clone(&given), alive.upgrade());
+        let (given, alive, chunk) = (Arc::clone(&given), alive.upgrade(), chunk.clone());
         let chunks = std::iter::from_fn(move || {
             let _pinned = &alive;
             given.fetch_add(1, Ordering::SeqCst);
-            Some(Ok(Bytes::from(vec![0; 100_000])))
+            Some(Ok(chunk.clone()))
         });
         Ok(super::download(Box::new(chunks), None))
     })
 }
 
-async fn open_download(server: SocketAddr, encoding: &str) -> TcpStream {
+pub(super) async fn open_download(server: SocketAddr, encoding: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server).await.unwrap();
     let request = format!(
         "GET {SHARD} HTTP/1.1\r\nHost: x\r\nAuthorization: Token operator\r\nAccept-Encoding: {encoding}\r\n\r\n"
@@ -178,7 +207,7 @@ async fn open_download(server: SocketAddr, encoding: &str) -> TcpStream {
     stream
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..500 {
         if condition() {
             return;
@@ -191,7 +220,8 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 #[tokio::test]
 async fn clients_that_stall_stop_their_sources_and_block_nobody() {
     let (given, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
-    let server = Server::of(endless(&given, &alive)).await.address;
+    let options = Options { downloads_max: 1000, ..Options::default() };
+    let server = Server::with(endless(&given, &alive), options).await.address;
     let mut stalled = Vec::new();
     for _ in 0..600 {
         stalled.push(open_download(server, "identity").await);

@@ -37,6 +37,16 @@ pub(crate) struct Arguments {
     /// damage breaks the transfer. Clients give up after ten seconds of silence
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1500)]
     backup_check_max: u64,
+    /// How many backups may be downloaded at once; others wait for five seconds, and get 503 then
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    backup_max_downloads: usize,
+    /// Bytes a second of all downloads of backups together; 0 is no limit
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    backup_rate_limit: u64,
+    /// Bytes a second that a client has to take of an answer, on an average of 60 seconds in which it keeps the server
+    /// waiting, or it is cut off; 0 is no limit
+    #[arg(long, value_name = "BYTES", default_value_t = 1000)]
+    http_min_client_speed: u64,
     /// How long a cut of the data that a client asked for is kept after its last use
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     backup_cut_lease: u64,
@@ -79,6 +89,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         write_max_bytes: arguments.http_max_write_bytes,
         write_memory_bytes: arguments.http_max_write_bytes.saturating_mul(2),
         check_max: Duration::from_millis(arguments.backup_check_max),
+        downloads_max: arguments.backup_max_downloads,
+        download_rate_max: arguments.backup_rate_limit,
+        client_speed_min: arguments.http_min_client_speed,
         cut_lease: Duration::from_secs(arguments.backup_cut_lease),
         cuts_max: arguments.backup_cuts_max,
         ..http::Options::default()
