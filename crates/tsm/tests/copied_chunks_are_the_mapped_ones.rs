@@ -10,7 +10,7 @@ use icecore_testkit::fixtures;
 use icecore_tsm::{Deletes, Engine, ErrorKind, Snapshot, Trust};
 
 fn snapshots(disk: &Arc<dyn Disk>, dir: &tempfile::TempDir) -> Vec<Snapshot> {
-    let engine = Engine::open_read_only(disk, &dir.path().join("engine"), Trust::Directory).unwrap();
+    let engine = Engine::open_read_only(disk, &dir.path().join("engine"), &Trust::Directory.into()).unwrap();
     engine.shards().iter().map(|open| open.shard.snapshot().unwrap()).collect()
 }
 

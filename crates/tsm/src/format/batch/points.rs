@@ -39,9 +39,11 @@ impl Batch {
 mod tests {
     use super::*;
 
+    type Given<'a> = (&'a [u8], usize, i64, Vec<(&'a [u8], Value<'a>)>);
+
     #[test]
     fn points_are_those_that_were_given() {
-        let given: [(&[u8], usize, i64, Vec<(&[u8], Value<'_>)>); 3] = [
+        let given: [Given<'_>; 3] = [
             (b"cpu,host=a", 3, 7, vec![(b"f", Value::Float(0.5)), (b"s", Value::String(b"x\xff"))]),
             (b"mem", 3, -7, vec![(b"i", Value::Integer(-1))]),
             (b"cpu,host=a", 3, 8, vec![(b"u", Value::Unsigned(u64::MAX)), (b"b", Value::Boolean(true))]),
