@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -61,17 +61,7 @@ impl Influxd {
 
     fn try_start(influxd: &Path, dir: &Path, flags: &[&str]) -> Result<Self, String> {
         let client = Client::new(&free_address());
-        let mut process = Process::spawn(
-            Command::new(influxd)
-                .args(["--reporting-disabled", "--http-bind-address", client.address()])
-                .arg("--bolt-path")
-                .arg(dir.join("influxd.bolt"))
-                .arg("--sqlite-path")
-                .arg(dir.join("influxd.sqlite"))
-                .arg("--engine-path")
-                .arg(dir.join("engine"))
-                .args(flags),
-        );
+        let mut process = Process::spawn(command(influxd, dir, client.address()).args(flags));
         let up = |_: &str| {
             client.try_send("GET", "/health", &[], &[]).is_ok_and(|a| a.status == 200).then_some(())
         };
@@ -116,6 +106,27 @@ impl Influxd {
         let (status, log) = self.process.end_by(Signal::KILL);
         assert_eq!(status.code(), None, "{log}");
     }
+}
+
+fn command(influxd: &Path, dir: &Path, address: &str) -> Command {
+    let mut command = Command::new(influxd);
+    command
+        .args(["--reporting-disabled", "--http-bind-address", address])
+        .arg("--bolt-path")
+        .arg(dir.join("influxd.bolt"))
+        .arg("--sqlite-path")
+        .arg(dir.join("influxd.sqlite"))
+        .arg("--engine-path")
+        .arg(dir.join("engine"));
+    command
+}
+
+/// Starts it over a directory in which it may never come up. The caller ends it.
+///
+/// # Panics
+/// When there is no such program.
+pub fn spawn(influxd: &Path, dir: &Path) -> Child {
+    command(influxd, dir, &free_address()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// What influxd's own export reads from a directory that no server holds. It prints file after file, in the order of

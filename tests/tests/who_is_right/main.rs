@@ -12,8 +12,10 @@ mod scene;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use icecore_database::{Database, Mode, ShardId};
+use icecore_tests::influxd2::{self, Influxd};
 use icecore_tests::values::Values;
 use icecore_tests::{peers, tree, tsm};
 use icecore_tsm::FileName;
@@ -212,6 +214,31 @@ fn a_listed_file_that_influxd_set_aside_is_damage() {
         // Given back its name it is what it was.
         fs::rename(&bad, &file).unwrap();
         assert_sound(&scene, &copy, &scene.values[&SHARD], "it has its name again");
+    }
+}
+
+#[test]
+fn a_real_influxd_sets_aside_what_it_cannot_read_and_we_miss_it() {
+    let Some(influxd) = peers::influxd2() else { return };
+    let scene = Scene::new(Since::OnlyWe, Log::Flushed, None);
+    // The magic number; a byte of the first member.
+    for (stem, file, at) in
+        [(FILES[2], format!("{}.tsm", FILES[2]), 2), (FILES[0], name(FILES[0]).tombstone(), 40)]
+    {
+        let copy = scene.copy();
+        copy.flip(&copy.shard().join(&file), 8 * at);
+        let bad = copy.shard().join(format!("{stem}.tsm.bad"));
+        // It may hang, or not open the shard; the next time it starts without the file.
+        let mut process = influxd2::spawn(&influxd, copy.path());
+        let start = Instant::now();
+        while !bad.exists() && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(bad.exists(), "{file}: influxd sets nothing aside");
+        Influxd::start(&influxd, copy.path()).stop();
+        assert_damaged(&scene, &copy, &bad, &format!("influxd set {stem} aside for {file}"));
     }
 }
 
