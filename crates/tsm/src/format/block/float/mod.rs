@@ -14,6 +14,7 @@
 //! zeros is stored modulo 32: 32 and more of them lose their upper part to the significant bits.
 
 mod read;
+mod skim;
 mod write;
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 
 use std::ops::Range;
 
-use super::{MARKER, open};
+use super::{MARKER, open, skim};
 use crate::error::{Error, Result};
 use crate::format::read::Cursor;
 
 /// The most significant bits that lie in eight bytes together with the two bits before them, wherever in its byte the first
 /// of all is; and the most that together with those two are a word.
-const NARROW: u32 = 64 - 7 - 2;
+pub(super) const NARROW: u32 = 64 - 7 - 2;
 const WIDE: u32 = 64 - 2;
+
+/// So many values that follow each other in one window make it likely that many more do.
+const PROBE: usize = 16;
 
 /// Bytes that one value may reach into: it begins in the first of them and takes at most 2 + 11 + 64 bits.
 const REACH: usize = 16;
@@ -95,6 +98,8 @@ impl<'a> Stream<'a> {
 
 /// Places for the values behind the first.
 trait Places {
+    /// Whether anyone looks at them.
+    const ARE_KEPT: bool;
     /// How many are left.
     fn left(&self) -> usize;
     /// Puts a value into one of those that are left, counted from 0.
@@ -106,6 +111,8 @@ trait Places {
 }
 
 impl Places for &mut [f64] {
+    const ARE_KEPT: bool = true;
+
     #[inline(always)]
     fn left(&self) -> usize {
         self.len()
@@ -135,6 +142,8 @@ impl Places for &mut [f64] {
 struct Forgotten(usize);
 
 impl Places for Forgotten {
+    const ARE_KEPT: bool = false;
+
     #[inline(always)]
     fn left(&self) -> usize {
         self.0
@@ -172,11 +181,17 @@ fn read<P: Places>(stream: &[u8], first: u64, mut places: P) -> End {
     // As a reader that has seen no window takes it: all bits.
     let mut frame = Frame::new(0, 64);
     let mut tail;
+    let mut is_probed = false;
     loop {
-        if frame.significant <= NARROW {
-            read_within::<8, P>(stream, &frame, &mut position, &mut value, &mut places);
-        } else if frame.significant <= WIDE {
-            read_within::<9, P>(stream, &frame, &mut position, &mut value, &mut places);
+        // Where nobody looks, a few values in one window are read before many are passed over, and then the last of it.
+        let probes = !P::ARE_KEPT && !is_probed;
+        let limit = if probes { PROBE } else { usize::MAX };
+        let read = read_within(stream, &frame, &mut position, &mut value, &mut places, limit);
+        is_probed = probes && read == PROBE;
+        if is_probed {
+            let passed = skim::pass(stream, &frame, &mut position, &mut value, places.left());
+            places.advance(passed);
+            continue;
         }
         let byte = position / 8;
         let window = match stream.get(byte..byte + REACH).and_then(|window| window.first_chunk::<REACH>()) {
@@ -233,26 +248,43 @@ fn read<P: Places>(stream: &[u8], first: u64, mut places: P) -> End {
     }
 }
 
-/// Reads on as long as values have the window of the one before, which most do. What comes next is something else, or the
-/// end of places or of the stream.
-///
-/// All bits of such a value lie in `BYTES`, eight or nine. They are turned so that the significant ones stand where they
-/// belong; a mask takes them, and another the two bits before them.
+/// Reads on as long as values have the window of the one before, which most do, at most `limit` of them; how many it
+/// were. If fewer, what comes next is something else, or the end of places or of the stream.
 #[inline(always)]
-fn read_within<const BYTES: usize, P: Places>(
+fn read_within<P: Places>(
     stream: &[u8],
     frame: &Frame,
     position: &mut usize,
     value: &mut u64,
     places: &mut P,
-) {
+    limit: usize,
+) -> usize {
+    match frame.significant {
+        bits if bits <= NARROW => read_within_bytes::<8, P>(stream, frame, position, value, places, limit),
+        bits if bits <= WIDE => read_within_bytes::<9, P>(stream, frame, position, value, places, limit),
+        _ => read_within_reach(stream, frame, position, value, places, limit),
+    }
+}
+
+/// All bits of such a value lie in `BYTES`, eight or nine. They are turned so that the significant ones stand where they
+/// belong; a mask takes them, and another the two bits before them.
+#[inline(always)]
+fn read_within_bytes<const BYTES: usize, P: Places>(
+    stream: &[u8],
+    frame: &Frame,
+    position: &mut usize,
+    value: &mut u64,
+    places: &mut P,
+    limit: usize,
+) -> usize {
     let turn = 66 - frame.leading;
     let (prefix, same) = ((0b11u64 << 62).rotate_left(turn), (0b10u64 << 62).rotate_left(turn));
     let significant = frame.mask >> frame.leading;
     let step = 2 + frame.significant as usize;
     let (mut at, mut before) = (*position, *value);
+    let limit = limit.min(places.left());
     let mut filled = 0;
-    while filled < places.left() {
+    while filled < limit {
         let byte = at / 8;
         let Some(bytes) = stream.get(byte..byte + BYTES) else { break };
         let Some((word, more)) = bytes.split_first_chunk() else { break };
@@ -273,16 +305,50 @@ fn read_within<const BYTES: usize, P: Places>(
     }
     (*position, *value) = (at, before);
     places.advance(filled);
+    filled
+}
+
+/// The same for windows of nearly all bits.
+#[inline(always)]
+fn read_within_reach<P: Places>(
+    stream: &[u8],
+    frame: &Frame,
+    position: &mut usize,
+    value: &mut u64,
+    places: &mut P,
+    limit: usize,
+) -> usize {
+    let step = 2 + frame.significant as usize;
+    let (mut at, mut before) = (*position, *value);
+    let limit = limit.min(places.left());
+    let mut filled = 0;
+    while filled < limit {
+        let byte = at / 8;
+        let Some(bytes) = stream.get(byte..byte + REACH).and_then(<[u8]>::first_chunk) else { break };
+        let (skip, [front, behind]) = (low_bits(at), [word::<0>(bytes), word::<8>(bytes)]);
+        let bits = front << (skip + 2) | behind >> (62 - skip);
+        let next = before ^ (bits & frame.mask) >> frame.leading;
+        if front << skip >> 62 != 0b10 || next == MARKER {
+            break;
+        }
+        places.put(filled, next);
+        filled += 1;
+        before = next;
+        at += step;
+    }
+    (*position, *value) = (at, before);
+    places.advance(filled);
+    filled
 }
 
 /// The window of a float: which of its bits the stream has.
-struct Frame {
+pub(super) struct Frame {
     /// Zeros before them; together with their number at most 64.
-    leading: u32,
+    pub(super) leading: u32,
     /// Their number, 1 to 64.
-    significant: u32,
+    pub(super) significant: u32,
     /// As many ones, at the upper end.
-    mask: u64,
+    pub(super) mask: u64,
 }
 
 impl Frame {

@@ -121,6 +121,65 @@ fn a_stretch_reads_back_alone_and_a_cut_stream_is_damage() {
     }
 }
 
+/// Whether a list is valid: exactly when it decodes, and refused for the same damage.
+fn is_valid(bytes: &[u8], count: usize) -> bool {
+    let at = || Cursor::new(bytes, Offset::new(7));
+    let decoded = decode(at(), count, 0..count, &mut Vec::new());
+    let valid = validate(at(), count);
+    let text = |outcome: &Result<()>| outcome.as_ref().map_err(ToString::to_string).copied();
+    assert_eq!(text(&valid), text(&decoded));
+    valid.is_ok()
+}
+
+#[test]
+fn what_is_passed_over_is_what_decodes() {
+    let mut refused = 0;
+    for low in 0..64 {
+        for high in low..64 {
+            let no_nan = !(1 << 60);
+            let window = u64::MAX << low & u64::MAX >> (63 - high) & no_nan;
+            let noise = (1..310u64).map(|index| index.wrapping_mul(0x9e37_79b9_7f4a_7c15) & window);
+            let values: Vec<f64> =
+                [0, 1 << low | 1 << high].into_iter().chain(noise).map(f64::from_bits).collect();
+            let mut bytes = written(&values);
+            assert!(is_valid(&bytes, values.len()) && !is_valid(&bytes, values.len() - 1));
+            for bit in (72..bytes.len() * 8).step_by(157) {
+                bytes[bit / 8] ^= 0x80 >> (bit % 8);
+                refused += u32::from(!is_valid(&bytes, values.len()));
+                bytes[bit / 8] ^= 0x80 >> (bit % 8);
+            }
+        }
+    }
+    assert!(refused > 10_000, "only {refused} of the changed lists were refused");
+}
+
+#[test]
+fn an_end_marker_among_many_values_of_one_window_ends_the_list() {
+    const WINDOW: u64 = 0x3ff;
+    let noise = |index: u64| index.wrapping_mul(0x9e37_79b9) & WINDOW | 2;
+    let list = |marker_at: Option<u64>| {
+        let mut bytes = vec![GIVEN];
+        let mut before = MARKER ^ WINDOW;
+        bytes.extend_from_slice(&before.to_be_bytes());
+        let mut bits = BitWriter { out: &mut bytes, word: 0, free: 64 };
+        for index in 0..=400 {
+            let value = if index == 400 || Some(index) == marker_at { MARKER } else { MARKER ^ noise(index) };
+            match index {
+                0 => bits.put(0b11 << 11 | 31 << 6 | 33, 13),
+                _ => bits.put(0b10, 2),
+            }
+            bits.put(before ^ value, 33);
+            before = value;
+        }
+        bits.finish();
+        bytes
+    };
+    assert!(is_valid(&list(None), 401));
+    for index in 1..400 {
+        assert!(!is_valid(&list(Some(index)), 401), "at {index}");
+    }
+}
+
 #[test]
 fn damage_is_named() {
     assert_eq!(refusal(&[], 1), "damaged: a block without values at byte 7");

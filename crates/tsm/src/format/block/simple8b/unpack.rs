@@ -55,21 +55,37 @@ fn ones<'a, const N: usize, T>(out: &'a mut [T], each: &mut impl FnMut(u64) -> T
 /// The sum of all values, and whether one of them is zero; `None` when the sum passes 64 bits.
 pub(in super::super) fn sum(words: &[[u8; 8]]) -> Option<(u64, bool)> {
     let (mut sum, mut has_zero) = (0u64, false);
-    // Neighbours mostly have the same form: one look at it for all of them.
-    for same in words.chunk_by(|[a, ..], [b, ..]| a >> 4 == b >> 4) {
-        for few in same.chunks(FEW) {
-            let (of_few, zero) = sum_few(few);
-            sum = sum.checked_add(of_few)?;
-            has_zero |= zero;
+    let mut add = |(of_some, zero)| {
+        has_zero |= zero;
+        sum = sum.checked_add(of_some)?;
+        Some(())
+    };
+    let (few, rest) = words.as_chunks::<FEW>();
+    for few in few {
+        match have_one_selector(few) {
+            true => add(sum_few(few))?,
+            false => few.chunk_by(is_same).try_for_each(|same| add(sum_few(same)))?,
         }
     }
+    rest.chunk_by(is_same).try_for_each(|same| add(sum_few(same)))?;
     Some((sum, has_zero))
 }
 
-/// As many words as can be added up without a look at the size of their sum: that of a word is at most 2^60.
+/// As many words as can be added up without a look at the size of their sum. Neighbours mostly have the same form.
 const FEW: usize = 8;
+const _: () = assert!((MAX as u128 + 240) * FEW as u128 <= u64::MAX as u128, "the sum of few words fits");
 
-/// The sum of the values of words that have the same selector.
+#[inline(always)]
+fn have_one_selector(words: &[[u8; 8]; FEW]) -> bool {
+    let (all, any) = words.iter().fold((u8::MAX, 0), |(all, any), [head, ..]| (all & head, any | head));
+    all >> 4 == any >> 4
+}
+
+fn is_same([a, ..]: &[u8; 8], [b, ..]: &[u8; 8]) -> bool {
+    a >> 4 == b >> 4
+}
+
+/// The sum of the values of at most [`FEW`] words that have the same selector.
 fn sum_few(words: &[[u8; 8]]) -> (u64, bool) {
     let ones = |count| (count * words.len() as u64, false);
     match words.first().map_or(0, |[head, ..]| head >> 4) {
@@ -95,15 +111,17 @@ fn sum_few(words: &[[u8; 8]]) -> (u64, bool) {
 #[inline(always)]
 fn sum_words<const N: usize, const BITS: usize>(words: &[[u8; 8]]) -> (u64, bool) {
     const { assert!(N * BITS <= 60, "the selector has the other four bits") };
-    words.iter().fold((0, false), |(mut sum, mut has_zero), word| {
+    // Only zero less one has the highest bit.
+    let (sum, less_one) = words.iter().fold((0, 0), |(mut sum, mut less_one), word| {
         let word = u64::from_be_bytes(*word);
         for index in 0..N {
             let value = word >> (index * BITS) & ((1 << BITS) - 1);
             sum += value;
-            has_zero |= value == 0;
+            less_one |= value.wrapping_sub(1);
         }
-        (sum, has_zero)
-    })
+        (sum, less_one)
+    });
+    (sum, less_one >> 63 == 1)
 }
 
 /// Hands on all values in order.
