@@ -16,7 +16,7 @@ impl Level {
     /// Of libdeflate, which has 1 to 12.
     fn of_deflate(self) -> u8 {
         match self {
-            Self::Default => 5,
+            Self::Default => 4,
             Self::Full => 9,
             Self::Speedy => 1,
         }

@@ -8,8 +8,8 @@
 //! zstd   | frame ... |     one for each piece, with length and checksum; its end leaves with the next one
 //! ```
 //!
-//! Memory of a stream: twice as many pieces as the crew has threads, each `PIECE_LEN` or what it is packed, and one chunk of the
-//! source. Nothing is asked of the source before the head of a gzip member was taken.
+//! Memory of a stream: twice as many pieces as the crew has threads, each 256 KiB (gzip) or 512 KiB (zstd), or what that is
+//! packed, and one chunk of the source. Nothing is asked of the source before the head of a gzip member was taken.
 
 mod crew;
 mod deflate;
@@ -26,9 +26,6 @@ use bytes::Bytes;
 pub use crew::Crew;
 use framing::{Framing, Packed};
 
-/// Compressed at once. Shorter pieces compress worse, longer ones make the memory of a stream grow.
-const PIECE_LEN: usize = 256 << 10;
-
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
@@ -36,6 +33,16 @@ pub enum Coding {
     Gzip(Level),
     /// Frames of zstd.
     Zstd(Level),
+}
+
+impl Coding {
+    /// Bytes that are compressed at once. Shorter pieces compress worse, of longer ones a stream takes more memory.
+    fn piece_len(self) -> usize {
+        match self {
+            Self::Gzip(_) => 256 << 10,
+            Self::Zstd(_) => 512 << 10,
+        }
+    }
 }
 
 /// How hard.
@@ -141,8 +148,9 @@ where
 
     /// The next piece of the source; a short one where it ends.
     fn gather(&mut self) -> Vec<u8> {
-        let mut piece = Vec::with_capacity(PIECE_LEN);
-        while piece.len() < PIECE_LEN {
+        let piece_len = self.coding.piece_len();
+        let mut piece = Vec::with_capacity(piece_len);
+        while piece.len() < piece_len {
             if self.chunk.is_empty() {
                 match self.source.next() {
                     Some(Ok(chunk)) => self.chunk = chunk,
@@ -152,7 +160,7 @@ where
                     }
                 }
             }
-            let wanted = self.chunk.len().min(PIECE_LEN - piece.len());
+            let wanted = self.chunk.len().min(piece_len - piece.len());
             piece.extend_from_slice(&self.chunk.split_to(wanted));
         }
         piece
@@ -206,6 +214,7 @@ mod tests {
 
     use super::*;
 
+    const PIECE_LEN: usize = 256 << 10;
     const CODINGS: [Coding; 6] = [
         Coding::Gzip(Level::Default),
         Coding::Gzip(Level::Full),
@@ -293,7 +302,7 @@ mod tests {
     fn a_source_that_fails_leaves_the_body_open() {
         for coding in CODINGS {
             // Where the failure comes with the end of a piece, too: there a frame of zstd ends.
-            for len in [3 * PIECE_LEN, 3 * PIECE_LEN + 1, 1, 0] {
+            for len in [4 * PIECE_LEN, 4 * PIECE_LEN + 1, 1, 0] {
                 let body = noise(len);
                 let source = chunks(&body, 1000).chain([Err(Failed::new("disk"))]);
                 let mut encoded = Encoded::new(source, coding, Arc::new(Crew::new(2)));
