@@ -121,7 +121,11 @@ impl Holding<'_> {
         }
         for name in &plan.remove {
             let kind = super::find::by_name(name).map_or(FileKind::Tsm, |(kind, _)| kind);
-            self.note(name, kind, "it is not needed any more, and waits to be removed");
+            self.note(
+                name,
+                kind,
+                "icecore.manifest does not list it as live: it is being written, or is left to be removed",
+            );
         }
         for name in &plan.set_aside {
             let what = "icecore.manifest does not list it: nothing of it counts, and it will be set aside";

@@ -38,14 +38,20 @@ impl FieldSet {
     /// Reads `fields.idx` if it has this digest, and no changes lie beside it.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// `Io`.
     pub(super) fn read_listed(disk: &dyn Disk, dir: &Path, digest: Digest) -> Result<Option<Self>> {
-        if whole::read(disk, &dir.join(IDXL_NAME), LEN_MAX)?.is_some_and(|changes| !changes.is_empty()) {
-            return Ok(None);
+        let idxl = dir.join(IDXL_NAME);
+        match disk.stat(&idxl) {
+            Ok(changes) if changes.size > 0 => return Ok(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io(error, &idxl)),
         }
-        let idx = dir.join(IDX_NAME);
-        let bytes = whole::read(disk, &idx, LEN_MAX)?.filter(|bytes| blake3::hash(bytes) == digest);
-        bytes.map(|bytes| Self::parse_idx(&bytes)).transpose().map_err(|error| error.in_file(&idx))
+        let bytes = match whole::read(disk, &dir.join(IDX_NAME), LEN_MAX) {
+            Err(error) if error.is_damage() => None,
+            outcome => outcome?.filter(|bytes| blake3::hash(bytes) == digest),
+        };
+        Ok(bytes.and_then(|bytes| Self::parse_idx(&bytes).ok()))
     }
 
     /// Puts these fields in the place of the pair in `dir`, as one file.
