@@ -24,7 +24,7 @@ impl Level {
 
     fn of_zstd(self) -> i32 {
         match self {
-            Self::Default => 3,
+            Self::Default => 2,
             Self::Full => 9,
             Self::Speedy => 1,
         }
