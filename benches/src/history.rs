@@ -164,14 +164,15 @@ pub fn register(history: &History, scale: Scale) -> Vec<u64> {
     fs::rename(&policy, &made).expect("the directory of the made shards");
     fs::create_dir(&policy).expect("a temporary directory takes files");
     let bucket = FLEET_BUCKET.parse().expect("16 digits");
-    let paths = || Paths::in_dir(history.dir.path());
+    let database = Database::open(Paths::in_dir(history.dir.path()), Options::new(Mode::ReadWrite));
+    let database = database.expect("a sound directory");
     for week in 0..scale.weeks {
         // One after the other: shards are numbered as they are needed.
-        let database = Database::open(paths(), Options::new(Mode::ReadWrite)).expect("a sound directory");
         let point = Point::new("made", time(Rhythm::Steady, week, 0, 0)).field("known", true);
         let written = database.write_points(bucket, &[point]).expect("a point that can be written");
         assert_eq!((written.points, written.partial), (1, None));
     }
+    drop(database);
     fs::remove_dir_all(&policy).expect("what was just written");
     fs::rename(&made, &policy).expect("the directory of the made shards");
     for left in ["engine/icecore.lock", "engine/wal"] {

@@ -12,7 +12,7 @@ use icecore_tests::fixture::KITCHEN_SINK;
 use icecore_tests::influxd2::Influxd;
 use icecore_tests::values::Values;
 use icecore_tests::workload::Workload;
-use icecore_tests::{line_protocol, tsm};
+use icecore_tests::{line_protocol, tree, tsm};
 use icecore_tsm::Deletes;
 use tempfile::TempDir;
 
@@ -151,7 +151,7 @@ impl Scene {
 
     pub(crate) fn copy(&self) -> Copy {
         let dir = TempDir::with_prefix("icecore-").unwrap();
-        copy_all(self.template.path(), dir.path());
+        tree::copy(self.template.path(), dir.path());
         Copy { dir }
     }
 }
@@ -171,25 +171,6 @@ fn keep_two_shards(dir: &Path) {
             }
         }
     }
-}
-
-/// With the times of modification: by them it is told what influxd wrote.
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (path, to) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy_all(&path, &to);
-        } else {
-            fs::copy(&path, &to).unwrap();
-            put_time(&to, &path);
-        }
-    }
-}
-
-fn put_time(path: &Path, like: &Path) {
-    let time = fs::metadata(like).unwrap().modified().unwrap();
-    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
 /// influxd commits more than once when it starts.

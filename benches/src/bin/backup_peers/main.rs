@@ -86,23 +86,23 @@ fn main() -> ExitCode {
 
     let mut identity = Vec::new();
     if !arguments.no_nginx {
-        let nginx = || Server::nginx(&arguments.nginx, files.path());
+        let nginx = Server::nginx(&arguments.nginx, files.path());
         identity.push(runs.downloads("nginx, sendfile", nginx, "", "identity"));
     }
-    identity.push(runs.downloads("a bare loop over maps", || Server::bare(files.path()), "", "identity"));
+    identity.push(runs.downloads("a bare loop over maps", Server::bare(files.path()), "", "identity"));
     identity.push(runs.first_downloads("icecore serve, first send", || Server::icecore(dir)));
-    identity.push(runs.downloads("icecore serve, checked", || Server::icecore(dir), "", "identity"));
-    identity.extend(influxd().map(|server| runs.downloads("influxd 2.9", || server, "", "identity")));
+    identity.push(runs.downloads("icecore serve, checked", Server::icecore(dir), "", "identity"));
+    identity.extend(influxd().map(|server| runs.downloads("influxd 2.9", server, "", "identity")));
     print("identity", &identity, total);
 
     let mut coded = Vec::new();
-    coded.extend(influxd().map(|server| runs.slow_downloads("influxd 2.9, gzip", || server, GZIP, "gzip")));
+    coded.extend(influxd().map(|server| runs.slow_downloads("influxd 2.9, gzip", server, GZIP, "gzip")));
     for (name, headers, coding) in [
         ("icecore serve, gzip", GZIP, "gzip"),
         ("icecore serve, gzip, level speedy", GZIP_SPEED, "gzip"),
         ("icecore serve, zstd", ZSTD, "zstd"),
     ] {
-        coded.push(runs.downloads(name, || Server::icecore(dir), headers, coding));
+        coded.push(runs.downloads(name, Server::icecore(dir), headers, coding));
     }
     print("compressed", &coded, total);
 

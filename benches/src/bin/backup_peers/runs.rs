@@ -35,30 +35,24 @@ pub(crate) struct Row {
 
 impl Runs<'_> {
     /// Downloads from one server, after a first time that does not count.
-    pub(crate) fn downloads(
-        self,
-        name: &'static str,
-        start: impl FnOnce() -> Server,
-        headers: &str,
-        coding: &str,
-    ) -> Row {
-        let server = start();
+    pub(crate) fn downloads(self, name: &'static str, server: Server, headers: &str, coding: &str) -> Row {
         self.run(&server, headers, coding);
-        let runs = (0..self.rounds).map(|_| self.run(&server, headers, coding)).collect();
-        server.stop();
-        Row { name, runs }
+        self.from(name, self.rounds, server, headers, coding)
     }
 
     /// The same, fewer times, and the first counts.
     pub(crate) fn slow_downloads(
         self,
         name: &'static str,
-        start: impl FnOnce() -> Server,
+        server: Server,
         headers: &str,
         coding: &str,
     ) -> Row {
-        let server = start();
-        let runs = (0..self.slow_rounds).map(|_| self.run(&server, headers, coding)).collect();
+        self.from(name, self.slow_rounds, server, headers, coding)
+    }
+
+    fn from(self, name: &'static str, rounds: usize, server: Server, headers: &str, coding: &str) -> Row {
+        let runs = (0..rounds).map(|_| self.run(&server, headers, coding)).collect();
         server.stop();
         Row { name, runs }
     }

@@ -9,6 +9,7 @@ use icecore_testkit::fixtures::OPERATOR_TOKEN;
 use icecore_tests::icecore;
 use icecore_tests::influxd2::{Cli, Influxd};
 use icecore_tests::process::{Process, Signal, free_address};
+use icecore_tests::tree;
 use tempfile::TempDir;
 
 use crate::download::Request;
@@ -124,19 +125,6 @@ impl Server {
 /// When there is no room.
 pub(crate) fn copy(history: &History) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary directory");
-    copy_all(history.dir.path(), copy.path());
+    tree::copy(history.dir.path(), copy.path());
     copy
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            fs::create_dir(&to).expect("room for a copy");
-            copy_all(&from, &to);
-        } else {
-            fs::copy(&from, &to).expect("room for a copy");
-        }
-    }
 }
