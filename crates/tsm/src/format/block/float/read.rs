@@ -280,32 +280,18 @@ fn read_within_bytes<const BYTES: usize, P: Places>(
     let turn = 66 - frame.leading;
     let (prefix, same) = ((0b11u64 << 62).rotate_left(turn), (0b10u64 << 62).rotate_left(turn));
     let significant = frame.mask >> frame.leading;
-    let step = 2 + frame.significant as usize;
-    let (mut at, mut before) = (*position, *value);
-    let limit = limit.min(places.left());
-    let mut filled = 0;
-    while filled < limit {
-        let byte = at / 8;
-        let Some(bytes) = stream.get(byte..byte + BYTES) else { break };
-        let Some((word, more)) = bytes.split_first_chunk() else { break };
+    let change = |at: usize| {
+        let bytes = stream.get(at / 8..at / 8 + BYTES)?;
+        let (word, more) = bytes.split_first_chunk()?;
         let skip = low_bits(at);
         let word = u64::from_be_bytes(*word);
         let turned = match more.first() {
             Some(more) => (word << skip | u64::from(*more) >> (8 - skip)).rotate_left(turn),
             None => word.rotate_left(skip + turn),
         };
-        let next = before ^ turned & significant;
-        if turned & prefix != same || next == MARKER {
-            break;
-        }
-        places.put(filled, next);
-        filled += 1;
-        before = next;
-        at += step;
-    }
-    (*position, *value) = (at, before);
-    places.advance(filled);
-    filled
+        (turned & prefix == same).then_some(turned & significant)
+    };
+    read_while(change, frame, position, value, places, limit)
 }
 
 /// The same for windows of nearly all bits.
@@ -318,19 +304,33 @@ fn read_within_reach<P: Places>(
     places: &mut P,
     limit: usize,
 ) -> usize {
+    let change = |at: usize| {
+        let bytes = stream.get(at / 8..at / 8 + REACH)?.first_chunk()?;
+        let (skip, [front, behind]) = (low_bits(at), [word::<0>(bytes), word::<8>(bytes)]);
+        let bits = front << (skip + 2) | behind >> (62 - skip);
+        (front << skip >> 62 == 0b10).then_some((bits & frame.mask) >> frame.leading)
+    };
+    read_while(change, frame, position, value, places, limit)
+}
+
+/// Reads values as long as `change` finds at a position what one changes of the value before.
+#[inline(always)]
+fn read_while<P: Places>(
+    change: impl Fn(usize) -> Option<u64>,
+    frame: &Frame,
+    position: &mut usize,
+    value: &mut u64,
+    places: &mut P,
+    limit: usize,
+) -> usize {
     let step = 2 + frame.significant as usize;
     let (mut at, mut before) = (*position, *value);
     let limit = limit.min(places.left());
     let mut filled = 0;
     while filled < limit {
-        let byte = at / 8;
-        let Some(bytes) = stream.get(byte..byte + REACH).and_then(<[u8]>::first_chunk) else { break };
-        let (skip, [front, behind]) = (low_bits(at), [word::<0>(bytes), word::<8>(bytes)]);
-        let bits = front << (skip + 2) | behind >> (62 - skip);
-        let next = before ^ (bits & frame.mask) >> frame.leading;
-        if front << skip >> 62 != 0b10 || next == MARKER {
+        let Some(next) = change(at).map(|change| before ^ change).filter(|next| *next != MARKER) else {
             break;
-        }
+        };
         places.put(filled, next);
         filled += 1;
         before = next;
