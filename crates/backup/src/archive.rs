@@ -1,7 +1,8 @@
 //! The tar of one shard.
 //!
 //! Order: the files by name, then `icecore.files`, then the end. The same files give the same bytes. Every byte is
-//! checked before it leaves; a file that deletes have to be applied to is planned before its header is sent.
+//! checked before it leaves; a file that deletes have to be applied to is planned before its header is sent, while the one before
+//! it is on its way.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -119,11 +120,17 @@ impl ShardArchive {
         Self { left_out: bytes, ..self }
     }
 
-    /// Checks the files, those to be sent first, until all are done or `until` has come. Returns whether all are.
+    /// Plans the files that deletes have to be applied to, after which the [`size`](Self::size) is known, and then checks the
+    /// files, those to be sent first, until all are done or `until` has come. Returns whether all are.
     ///
     /// # Errors
     /// `Shard` with the damage; the shard is known to be damaged from then on.
     pub fn prepare(&mut self, until: Instant) -> Result<bool, Error> {
+        for member in &mut self.members {
+            if !member.plan(Some(until)).map_err(|source| Error::Shard { id: self.id, source })? {
+                return Ok(false);
+            }
+        }
         for member in &mut self.members {
             if !member.prepare(Some(until)).map_err(|source| Error::Shard { id: self.id, source })? {
                 return Ok(false);
@@ -176,7 +183,9 @@ impl ShardArchive {
                     *left = left
                         .checked_sub(chunk.len() as u64)
                         .expect("a file is not longer than its header says");
+                    let (member, len) = (*member, chunk.len() as u64);
                     self.ready.push_back(chunk);
+                    self.plan_ahead(member + 1, len)?;
                 }
                 None => {
                     let (member, left) = (*member, *left);
@@ -198,11 +207,22 @@ impl ShardArchive {
         Ok(())
     }
 
+    /// Plans the next file from `from` on that needs it, by as many bytes as were just sent: so the client does not wait for it
+    /// when its turn comes. One file alone: a plan takes memory.
+    fn plan_ahead(&mut self, from: usize, bytes: u64) -> Result<(), Error> {
+        let behind = self.members.get_mut(from..self.sent_count).unwrap_or_default();
+        let next = behind.iter_mut().find(|member| member.needs_plan());
+        next.map_or(Ok(()), |next| next.plan_on(bytes)).map_err(|source| Error::Shard { id: self.id, source })
+    }
+
     /// # Panics
     /// When a file was not sent as long as its header said: that would shift all that follows.
     fn end_content(&mut self, member: usize, left: u64) {
         assert_eq!(left, 0, "a file is sent as long as its header says");
         self.pad(self.members.get(member).and_then(Member::size).unwrap_or(0));
+        if let Some(member) = self.members.get_mut(member) {
+            member.forget_plan();
+        }
         self.stage = Stage::Head(member + 1);
     }
 

@@ -42,6 +42,8 @@ pub struct TsmFile {
     deletes: Deletes,
     tombstone: Option<Tombstone>,
     checked: OnceLock<Digest>,
+    /// Length and digest of the file with its deletes applied.
+    rewritten: OnceLock<(u64, Digest)>,
     expected: Option<Expected>,
 }
 
@@ -90,10 +92,20 @@ impl TsmFile {
         file: Arc<dyn ReadAt>,
     ) -> Result<Self> {
         let index_start = index::index_start(&map).map_err(|error| error.in_file(&path))?;
-        let (outline, checked) = (OnceLock::new(), OnceLock::new());
-        let (deletes, tombstone) = (Deletes::default(), None);
-        let expected = None;
-        Ok(Self { name, path, stat, map, file, index_start, outline, deletes, tombstone, checked, expected })
+        Ok(Self {
+            name,
+            path,
+            stat,
+            map,
+            file,
+            index_start,
+            outline: OnceLock::new(),
+            deletes: Deletes::default(),
+            tombstone: None,
+            checked: OnceLock::new(),
+            rewritten: OnceLock::new(),
+            expected: None,
+        })
     }
 
     fn load_deletes(&mut self, disk: &dyn Disk, path: &Path) -> Result<()> {
@@ -321,6 +333,15 @@ impl TsmFile {
 
     pub(crate) fn set_checked(&self, digest: Digest) -> Digest {
         *self.checked.get_or_init(|| digest)
+    }
+
+    /// Length and digest of what the file becomes when its deletes are applied, if that was made whole once.
+    pub(crate) fn rewritten(&self) -> Option<(u64, Digest)> {
+        self.rewritten.get().copied()
+    }
+
+    pub(crate) fn set_rewritten(&self, size: u64, digest: Digest) {
+        self.rewritten.get_or_init(|| (size, digest));
     }
 }
 

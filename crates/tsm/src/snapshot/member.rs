@@ -6,12 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use icecore_disk::Stat;
 
-use super::rewrite::Plan;
-use crate::error::Result;
+use super::rewrite::{Plan, Planner, Position};
+use super::rewriting::Rewriting;
+use crate::error::{Error, Result};
 use crate::file::check::{Checker, Digest};
 use crate::file::name::FileName;
 use crate::file::reader::{Tombstone, TsmFile};
 use crate::shard::damage::Damage;
+use crate::units::Offset;
 
 /// Checked between two looks at the clock.
 const STEP_LEN: u64 = 4 << 20;
@@ -50,12 +52,20 @@ impl Reads {
             Self::Copied => file.copy(start, end),
         }
     }
+
+    /// The bytes from `start` to `end`, which were read to check them.
+    pub(super) fn checked(self, file: &TsmFile, read: &[u8], start: u64, end: u64) -> Result<Bytes> {
+        match self {
+            Self::Mapped => file.slice(start, end),
+            Self::Copied => Ok(Bytes::copy_from_slice(read)),
+        }
+    }
 }
 
 /// A file of a snapshot as it leaves, under its own name.
 ///
-/// Nothing leaves unchecked. A file that leaves as it is can be checked while it is sent, each part before it goes; one
-/// that has to be rewritten is checked and planned before, because its length must be known first.
+/// Nothing leaves unchecked: each part is checked before it goes. A file that has to be rewritten is planned before, because
+/// its length must be known first; that reads the blocks which deletes cut.
 #[derive(Debug)]
 pub struct Member {
     file: Arc<TsmFile>,
@@ -63,21 +73,27 @@ pub struct Member {
     damage: Arc<Damage>,
     /// How far the check has come; whether it is done, the file knows. Chunks go on from a copy of it.
     checker: Checker,
-    content: Option<Arc<Content>>,
+    /// Of a file that is being planned.
+    planner: Planner,
+    /// How far the blocks that a planned file copies were checked ahead.
+    ahead: Position,
+    /// `None` while a file with deletes is not planned.
+    content: Option<Content>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     AsIs,
-    Rewritten(Plan),
+    Rewritten(Arc<Plan>),
     Gone,
 }
 
 impl Member {
     pub(super) fn new(file: Arc<TsmFile>, deletes: Deletes, damage: Arc<Damage>) -> Self {
         let is_rewritten = deletes == Deletes::Apply && file.has_deletes();
-        let content = (!is_rewritten).then(|| Arc::new(Content::AsIs));
-        Self { file, deletes, damage, checker: Checker::default(), content }
+        let content = (!is_rewritten).then_some(Content::AsIs);
+        let (planner, ahead) = (Planner::default(), Position::default());
+        Self { file, deletes, damage, checker: Checker::default(), planner, ahead, content }
     }
 
     /// The tombstone that leaves before the file: with [`Deletes::Keep`], if there is one.
@@ -100,13 +116,15 @@ impl Member {
         self.file.stat()
     }
 
-    /// The length it will have in a backup, 0 if nothing remains of it; `None` before that is planned.
+    /// The length it will have in a backup, 0 if nothing remains of it; `None` before that is planned. A file that was sent whole
+    /// before has its length at once.
     pub fn size(&self) -> Option<u64> {
-        self.content.as_deref().map(|content| match content {
-            Content::AsIs => self.file.size(),
-            Content::Rewritten(plan) => plan.size(),
-            Content::Gone => 0,
-        })
+        match &self.content {
+            Some(Content::AsIs) => Some(self.file.size()),
+            Some(Content::Rewritten(plan)) => Some(plan.size()),
+            Some(Content::Gone) => Some(0),
+            None => self.file.rewritten().map(|(size, _)| size),
+        }
     }
 
     /// Puts what decides over its bytes in a backup into `hasher`, without reading them: name, owner, mode, length and time of
@@ -130,28 +148,77 @@ impl Member {
         }
     }
 
-    /// Checks the blocks of the file, and plans what is left of it if deletes are applied, until all is done or `until`
-    /// has come. Returns whether all is done. Planning alone is not interrupted.
+    /// Plans what is left of a file that deletes have to be applied to, until that is done or `until` has come; a look at the
+    /// clock for each few megabytes of blocks that are cut. Returns whether the length is known.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` with file and offset. The shard remembers damage and gives no snapshot from then on.
+    pub fn plan(&mut self, until: Option<Instant>) -> Result<bool> {
+        Ok(self.size().is_some() || self.advance(|_| is_past(until))?)
+    }
+
+    /// Whether it has to be planned before it can be sent, or has been.
+    pub fn needs_plan(&self) -> bool {
+        !matches!(self.content, Some(Content::AsIs | Content::Gone))
+    }
+
+    /// Plans on until so many bytes of blocks that deletes cut were read, or all is planned.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_on(&mut self, bytes: u64) -> Result<()> {
+        self.advance(|read| read >= bytes).map(drop)
+    }
+
+    /// Frees the memory of the plan of a file that was sent whole.
+    pub fn forget_plan(&mut self) {
+        if self.file.rewritten().is_some() && matches!(self.content, Some(Content::Rewritten(_))) {
+            self.content = None;
+        }
+    }
+
+    fn advance(&mut self, is_enough: impl Fn(u64) -> bool) -> Result<bool> {
+        if self.content.is_some() {
+            return Ok(true);
+        }
+        let done = self.planner.advance(&self.file, is_enough).map_err(|error| self.damage.note(error))?;
+        if done {
+            let plan = std::mem::take(&mut self.planner).finish();
+            self.content = Some(plan.map_or(Content::Gone, |plan| Content::Rewritten(Arc::new(plan))));
+        }
+        Ok(done)
+    }
+
+    /// Checks the blocks that leave as they are, and plans what is left of the others if deletes are applied, until all
+    /// is done or `until` has come. Returns whether all is done. What this process has sent whole before is done.
     ///
     /// # Errors
     /// `Corrupt` or `Io` with file and offset. The shard remembers damage and gives no snapshot from then on.
     pub fn prepare(&mut self, until: Option<Instant>) -> Result<bool> {
-        self.try_prepare(until).map_err(|error| self.damage.note(error))
+        if matches!(self.content, Some(Content::AsIs)) {
+            return self.try_prepare(until).map_err(|error| self.damage.note(error));
+        }
+        if !self.plan(until)? {
+            return Ok(false);
+        }
+        match &self.content {
+            Some(Content::Rewritten(plan)) if self.file.rewritten().is_none() => {
+                plan.check_copies(&self.file, &mut self.ahead, until).map_err(|error| self.damage.note(error))
+            }
+            _ => Ok(true),
+        }
     }
 
+    /// Of a file that leaves as it is.
     fn try_prepare(&mut self, until: Option<Instant>) -> Result<bool> {
         while self.file.checked().is_none() {
-            if until.is_some_and(|until| Instant::now() >= until) {
+            if is_past(until) {
                 return Ok(false);
             }
             let step_end = self.checker.hashed().saturating_add(STEP_LEN);
             if self.checker.advance(&self.file, step_end)? == self.file.size() {
                 self.checker.finish(&self.file)?;
             }
-        }
-        if self.content.is_none() {
-            let content = Plan::new(&self.file)?.map_or(Content::Gone, Content::Rewritten);
-            self.content = Some(Arc::new(content));
         }
         Ok(true)
     }
@@ -160,20 +227,29 @@ impl Member {
     /// nothing was deleted. What is not checked yet is checked before it is handed out.
     ///
     /// # Errors
-    /// As `prepare`, which plans what has to be.
+    /// As [`plan`](Self::plan), which is done before if it was not.
     pub fn chunks(&mut self) -> Result<Chunks> {
-        if self.content.is_none() {
-            self.prepare(None)?;
+        self.advance(|_| false)?;
+        if let (Some(Content::Rewritten(plan)), Some((size, _))) = (&self.content, self.file.rewritten())
+            && plan.size() != size
+        {
+            let error = Error::corrupt("deletes leave another length than before", Offset::START);
+            return Err(self.damage.note(error.in_file(self.file.path())));
         }
+        let rewriting = match &self.content {
+            Some(Content::Rewritten(plan)) => {
+                Some(Box::new(Rewriting::new(Arc::clone(&self.file), Arc::clone(plan))))
+            }
+            _ => None,
+        };
         Ok(Chunks {
             file: Arc::clone(&self.file),
             damage: Arc::clone(&self.damage),
-            content: self.content.clone().unwrap_or_else(|| Arc::new(Content::Gone)),
+            is_gone: matches!(self.content, Some(Content::Gone)),
+            rewriting,
             checker: self.checker.clone(),
             reads: Reads::Mapped,
-            piece: 0,
             at: 0,
-            hasher: blake3::Hasher::new(),
         })
     }
 
@@ -182,19 +258,19 @@ impl Member {
     /// # Errors
     /// As `prepare`.
     pub fn digest(&mut self) -> Result<Digest> {
-        self.prepare(None)?;
-        let known = match self.content.as_deref() {
-            Some(Content::AsIs) => return self.file.check().map_err(|error| self.damage.note(error)),
-            Some(Content::Rewritten(plan)) => plan.digest.get().copied(),
-            Some(Content::Gone) | None => None,
-        };
-        if let Some(digest) = known {
+        if matches!(self.content, Some(Content::AsIs)) {
+            return self.file.check().map_err(|error| self.damage.note(error));
+        }
+        if let Some((_, digest)) = self.file.rewritten() {
             return Ok(digest);
         }
-        let mut chunks = self.chunks()?;
-        chunks.try_for_each(|chunk| chunk.map(drop))?;
-        Ok(chunks.hasher.finalize())
+        self.chunks()?.try_for_each(|chunk| chunk.map(drop))?;
+        Ok(self.file.rewritten().map_or_else(|| blake3::hash(&[]), |(_, digest)| digest))
     }
+}
+
+fn is_past(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }
 
 /// The bytes of a member, in order. After an `Err` the rest is worthless.
@@ -202,15 +278,15 @@ impl Member {
 pub struct Chunks {
     file: Arc<TsmFile>,
     damage: Arc<Damage>,
-    content: Arc<Content>,
+    /// Nothing is left of the file.
+    is_gone: bool,
+    /// Of a file that does not leave as it is.
+    rewriting: Option<Box<Rewriting>>,
     /// Of a file that leaves as it is, until it is checked.
     checker: Checker,
     reads: Reads,
-    piece: usize,
-    /// Bytes handed out: of the file, or of the current piece.
+    /// Bytes handed out of a file that leaves as it is.
     at: u64,
-    /// Of what was handed out of a rewritten file; at its end that is the file's digest.
-    hasher: blake3::Hasher,
 }
 
 impl Chunks {
@@ -254,20 +330,10 @@ impl Iterator for Chunks {
     type Item = Result<Bytes>;
 
     fn next(&mut self) -> Option<Result<Bytes>> {
-        let content = Arc::clone(&self.content);
-        let next = match &*content {
-            Content::AsIs => self.part(),
-            Content::Rewritten(plan) => {
-                let (piece, at) = (&mut self.piece, &mut self.at);
-                let chunk = plan.chunk(&self.file, piece, at, self.reads);
-                match &chunk {
-                    Some(Ok(bytes)) => drop(self.hasher.update(bytes)),
-                    Some(Err(_)) => {}
-                    None => drop(plan.digest.set(self.hasher.finalize())),
-                }
-                chunk
-            }
-            Content::Gone => None,
+        let next = match &mut self.rewriting {
+            _ if self.is_gone => None,
+            Some(rewriting) => rewriting.next(self.reads),
+            None => self.part(),
         };
         next.map(|chunk| chunk.map_err(|error| self.damage.note(error)))
     }

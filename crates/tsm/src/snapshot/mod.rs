@@ -1,8 +1,11 @@
 //! A pinned, immutable view of a shard, and what a backup sends of it.
 
+mod blocks;
+mod cut;
 pub(crate) mod listing;
 mod member;
 mod rewrite;
+mod rewriting;
 
 use std::sync::Arc;
 
