@@ -5,12 +5,13 @@
 //! it is on its way.
 
 use std::collections::VecDeque;
+use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
 use icecore_database::{Database, Error, OpenShard, ShardId};
 use icecore_disk::Stat;
-use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Snapshot, Tombstone};
+use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Snapshot, Tombstone, prepare_all};
 
 use crate::ustar;
 
@@ -121,18 +122,25 @@ impl ShardArchive {
     }
 
     /// Plans the files that deletes have to be applied to, after which the [`size`](Self::size) is known, and then checks the
-    /// files, those to be sent first, until all are done or `until` has come. Returns whether all are.
+    /// files on all cores, those to be sent first, until all are done or `until` has come. Returns whether all are.
     ///
     /// # Errors
     /// `Shard` with the damage; the shard is known to be damaged from then on.
     pub fn prepare(&mut self, until: Instant) -> Result<bool, Error> {
+        let id = self.id;
+        let damaged = |source| Error::Shard { id, source };
         for member in &mut self.members {
-            if !member.plan(Some(until)).map_err(|source| Error::Shard { id: self.id, source })? {
+            if !member.plan(Some(until)).map_err(damaged)? {
                 return Ok(false);
             }
         }
-        for member in &mut self.members {
-            if !member.prepare(Some(until)).map_err(|source| Error::Shard { id: self.id, source })? {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let (sent, listed) = self.members.split_at_mut(self.sent_count);
+        if !prepare_all(sent, until, threads).map_err(damaged)? {
+            return Ok(false);
+        }
+        for member in listed {
+            if !member.prepare_to_list(Some(until)).map_err(damaged)? {
                 return Ok(false);
             }
         }

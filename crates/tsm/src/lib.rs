@@ -42,7 +42,7 @@ mod units;
 pub use budget::Budget;
 pub use engine::{Engine, EngineOptions, OpenShard, Trusted};
 pub use error::{Error, ErrorKind, Result};
-pub use file::check::Digest;
+pub use file::digest::Digest;
 pub use file::expected::Expected;
 pub use file::name::{FileName, Generation, Sequence};
 pub use file::reader::{Tombstone, TsmFile};
@@ -58,7 +58,7 @@ pub use shard::{
     Conflict, Recovery, Shard, ShardDir, Trust, Writing, Written, adopt, snapshot_together, write_together,
 };
 pub use snapshot::listing::ListedFile;
-pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot};
+pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot, prepare_all};
 pub use tickets::Tickets;
 pub use units::{Offset, Ticket, TimeRange};
 

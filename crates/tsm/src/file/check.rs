@@ -1,35 +1,40 @@
-//! Reads a whole file, in order and in steps: the checksum of every block, its type and times against the index, and the
-//! digest of all bytes.
+//! Checks the blocks of a file, in order and in steps: the checksum of each, its type and times against the index.
 //!
 //! The index has no checksum of its own. What is compared here is what would move or hide points: a block that is not
 //! where the index says fails its checksum, and a type or time in the index that was changed contradicts the block.
 //! What remains unseen is a key that was changed into another one that fits the order; of a file that a manifest lists
-//! nothing does, since the digest must be the listed one.
+//! nothing does: its index is compared with its sums before it is used, and where bytes lie that belong to no block, the
+//! digest of the whole must be the listed one.
+//!
+//! ```text
+//! header | block block block ...                      | index, footer
+//!         parts: whole keys, about PART_LEN of blocks   compared with the sums, if there are any
+//! ```
+
+use std::ops::Range;
+
+use blake3::hazmat::ChainingValue;
 
 use super::reader::TsmFile;
+use super::window::Window;
 use crate::error::{Error, Result};
 use crate::format::block;
 use crate::format::column::BlockType;
-use crate::format::index::{CRC_LEN, Entry, Place};
+use crate::format::index::{CRC_LEN, Entry, Index, Place};
+use crate::format::sums::{PAGE_LEN, page_sum};
+use crate::units::Offset;
 
-/// BLAKE3 of a file's bytes.
-pub type Digest = blake3::Hash;
-
-/// Read at a time, unless a block is longer.
-const WINDOW_LEN: u64 = 1 << 18;
+/// Bytes of blocks in a part that a thread takes at a time: what stays in the cache that the cores share.
+const PART_LEN: u64 = 2 << 20;
 
 /// A check of one file that goes on where it stopped.
 ///
-/// Invariant: the blocks before (`place`, `entry`) are checked; the bytes before `hashed` are in the hasher, and no
-/// others.
+/// Invariant: the blocks before (`place`, `entry`) are checked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checker {
     place: Place,
     entry: usize,
-    window: Vec<u8>,
-    window_start: u64,
-    hashed: u64,
-    hasher: blake3::Hasher,
+    window: Window,
 }
 
 impl Checker {
@@ -48,73 +53,138 @@ impl Checker {
             if index.is_in_file_order() && entry.offset.get() >= to {
                 return Ok(entry.offset.get());
             }
-            self.block(file, key.kind, &entry).map_err(|error| error.in_file(file.path()))?;
+            check_block(file, &index, &mut self.window, key.kind, &entry, index.start().get())?;
             self.entry += 1;
         }
         Ok(file.size())
     }
 
-    /// Bytes read so far.
-    pub(crate) fn hashed(&self) -> u64 {
-        self.hashed
-    }
-
-    /// Checks what is left, and tells the file its digest.
+    /// Checks what is left, and tells the file that it is sound.
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
-    pub(crate) fn finish(&mut self, file: &TsmFile) -> Result<Digest> {
+    pub(crate) fn finish(&mut self, file: &TsmFile) -> Result<()> {
         self.advance(file, u64::MAX)?;
-        while self.hashed < file.size() {
-            self.read(file, self.hashed, WINDOW_LEN)?;
+        if file.expected().is_some() && !file.index()?.is_gapless() {
+            file.digest()?;
         }
-        let digest = self.hasher.finalize();
-        file.check_digest(digest)?;
-        Ok(file.set_checked(digest))
+        file.set_sound();
+        Ok(())
     }
 
-    fn block(&mut self, file: &TsmFile, kind: BlockType, entry: &Entry) -> Result<()> {
-        let corrupt = |what| Error::corrupt(what, entry.offset);
-        self.bring(file, entry)?;
-        let Self { window, window_start, .. } = self;
-        let start = usize::try_from(entry.offset.get() - *window_start).unwrap_or(usize::MAX);
-        let bytes = window.get(start..).and_then(|rest| rest.get(..entry.size as usize));
-        let body = entry.checked_body(bytes.ok_or_else(|| corrupt("a block is cut off"))?)?;
-        let found = block::bounds(body, entry.offset.forward(CRC_LEN))?;
-        let fits = found.kind == kind
-            && found.first == entry.range.min()
-            && found.ascending
-            && found.last <= entry.range.max();
-        if fits { Ok(()) } else { Err(corrupt("a block is not what the index says of it")) }
+    /// Whether nothing is checked yet.
+    pub(crate) fn is_new(&self) -> bool {
+        (self.place, self.entry) == (Place::default(), 0)
     }
 
-    /// Makes the window hold the whole block. Blocks usually lie in the order of the index, but need not.
-    fn bring(&mut self, file: &TsmFile, entry: &Entry) -> Result<()> {
-        let (start, size) = (entry.offset.get(), u64::from(entry.size));
-        while self.hashed < start {
-            self.read(file, self.hashed, (start - self.hashed).min(WINDOW_LEN))?;
-        }
-        let window_end = self.window_start + self.window.len() as u64;
-        let is_here = self.window_start <= start && start + size <= window_end;
-        let goes_on = start + size > self.hashed;
-        match is_here {
-            true => Ok(()),
-            false => self.read(file, start, if goes_on { size.max(WINDOW_LEN) } else { size }),
-        }
+    /// The parts of a file of which nothing is checked yet; one where its blocks lie in no order.
+    ///
+    /// # Errors
+    /// `Corrupt`: the index.
+    pub(crate) fn parts(file: &TsmFile) -> Result<Vec<Part>> {
+        let starts = file.index()?.places_apart(PART_LEN);
+        let ends = starts.iter().skip(1).map(|(place, at)| (Some(*place), at.get()));
+        let ends = ends.chain([(None, file.size())]);
+        let mut from = 0;
+        let part = |((start, _), (end, to)): (&(Place, Offset), (Option<Place>, u64))| Part {
+            start: *start,
+            end,
+            bytes: std::mem::replace(&mut from, to)..to,
+        };
+        Ok(starts.iter().zip(ends).map(part).collect())
     }
 
-    /// Fills the window from `start` on, at most to the end of the file, and hashes what is new of it.
-    fn read(&mut self, file: &TsmFile, start: u64, len: u64) -> Result<()> {
-        let end = file.size().min(start.saturating_add(len));
-        self.window.resize(usize::try_from(end.saturating_sub(start)).unwrap_or(0), 0);
-        self.window_start = start;
-        file.file().read_exact_at(&mut self.window, start).map_err(|error| Error::io(error, file.path()))?;
-        if let Some(new) =
-            self.hashed.checked_sub(start).and_then(|known| self.window.get(usize::try_from(known).ok()?..))
+    /// Goes on behind a part: it and all before it are checked.
+    pub(crate) fn pass(&mut self, part: &Part) {
+        if let Some(end) = part.end {
+            (self.place, self.entry) = (end, 0);
+        }
+    }
+}
+
+/// Keys that follow each other, to be checked by themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    start: Place,
+    /// `None`: to the last key.
+    end: Option<Place>,
+    /// Its blocks, and what lies before the first of the file and behind the last.
+    bytes: Range<u64>,
+}
+
+impl Part {
+    /// Checks all blocks of these keys. The window must hold nothing of another file.
+    ///
+    /// # Errors
+    /// As [`Checker::advance`].
+    pub(crate) fn check(&self, file: &TsmFile, window: &mut Window) -> Result<()> {
+        let index = file.index()?;
+        let (mut place, ahead) = (self.start, self.last_page_end(file));
+        while self.end.is_none_or(|end| place != end)
+            && let Some((key, next)) = index.at(place)
         {
-            self.hasher.update(new);
-            self.hashed = self.hashed.max(end);
+            key.entries().try_for_each(|entry| check_block(file, &index, window, key.kind, &entry, ahead))?;
+            place = next;
         }
         Ok(())
     }
+
+    /// The sums of the pages that begin in this part. Those of all parts, in their order, are the sums of the file.
+    ///
+    /// # Errors
+    /// `Io` names the file.
+    pub(crate) fn page_sums(&self, file: &TsmFile, window: &mut Window) -> Result<Vec<ChainingValue>> {
+        let page_len = PAGE_LEN as u64;
+        let pages = self.bytes.start.div_ceil(page_len)..self.bytes.end.div_ceil(page_len);
+        let ahead = self.last_page_end(file);
+        let sum = |nth: u64| {
+            let range = nth * page_len..file.size().min((nth + 1) * page_len);
+            let start = range.start;
+            let page = window.get(file.source(), range, ahead).map_err(|error| error.in_file(file.path()))?;
+            Ok(page_sum(file.size(), start, page))
+        };
+        pages.map(sum).collect()
+    }
+
+    /// Where the last page ends that begins in this part: what is brought into memory for its blocks is there for its pages.
+    fn last_page_end(&self, file: &TsmFile) -> u64 {
+        self.bytes.end.next_multiple_of(PAGE_LEN as u64).min(file.size())
+    }
+
+    /// Whether no part comes behind it.
+    pub(crate) fn is_last(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
+/// `ahead`: up to where bytes are asked for next, if the blocks lie in order.
+fn check_block(
+    file: &TsmFile,
+    index: &Index<'_>,
+    window: &mut Window,
+    kind: BlockType,
+    entry: &Entry,
+    ahead: u64,
+) -> Result<()> {
+    let (start, end) = (entry.offset.get(), entry.offset.get() + u64::from(entry.size));
+    let ahead = if index.is_in_file_order() { ahead } else { end };
+    let checked = window.get(file.source(), start..end, ahead).and_then(|bytes| compare(kind, entry, bytes));
+    checked.map_err(|error| error.in_file(file.path()))
+}
+
+/// Compares the bytes of a block with its checksum, and with what the index says of it.
+///
+/// # Errors
+/// `Corrupt` with the offset; the file is not named.
+pub(crate) fn compare(kind: BlockType, entry: &Entry, bytes: &[u8]) -> Result<()> {
+    let found = block::bounds(entry.checked_body(bytes)?, entry.offset.forward(CRC_LEN))?;
+    let fits = found.kind == kind
+        && found.first == entry.range.min()
+        && found.ascending
+        && found.last <= entry.range.max();
+    if fits { Ok(()) } else { Err(contradicts_index(entry.offset)) }
+}
+
+pub(crate) fn contradicts_index(at: Offset) -> Error {
+    Error::corrupt("a block is not what the index says of it", at)
 }

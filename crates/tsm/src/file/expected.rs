@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use icecore_disk::Map;
 
-use super::check::Digest;
+use super::digest::Digest;
 use super::reader::TsmFile;
 use crate::error::{Error, Result};
 use crate::format::sums::{PAGE_LEN, Sums};

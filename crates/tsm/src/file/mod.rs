@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod deletes;
+pub(crate) mod digest;
 pub(crate) mod expected;
 pub(crate) mod name;
 pub(crate) mod reader;
@@ -11,4 +12,5 @@ mod sums;
 pub(crate) mod tombstone;
 pub mod verify;
 pub(crate) mod whole;
+pub(crate) mod window;
 pub(crate) mod writer;

@@ -8,10 +8,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use icecore_disk::{Disk, Map, ReadAt, Stat};
 
-use super::check::{Checker, Digest};
+use super::check::{Checker, contradicts_index};
 use super::deletes::{self, Collector, Deletes};
+use super::digest::{self, Digest};
 use super::expected::Expected;
 use super::name::FileName;
+use super::window::Source;
 use crate::error::{Error, Result};
 use crate::format::block;
 use crate::format::column::Column;
@@ -41,7 +43,10 @@ pub struct TsmFile {
     outline: OnceLock<Outline>,
     deletes: Deletes,
     tombstone: Option<Tombstone>,
-    checked: OnceLock<Digest>,
+    /// Set when every block was checked.
+    sound: OnceLock<()>,
+    /// Of the bytes as they were read.
+    digest: OnceLock<Digest>,
     /// Length and digest of the file with its deletes applied.
     rewritten: OnceLock<(u64, Digest)>,
     expected: Option<Expected>,
@@ -102,7 +107,8 @@ impl TsmFile {
             outline: OnceLock::new(),
             deletes: Deletes::default(),
             tombstone: None,
-            checked: OnceLock::new(),
+            sound: OnceLock::new(),
+            digest: OnceLock::new(),
             rewritten: OnceLock::new(),
             expected: None,
         })
@@ -308,31 +314,67 @@ impl TsmFile {
         Ok(Bytes::from(bytes))
     }
 
-    /// Compares every block with its checksum and the index, and computes the file's digest, once: later calls return
-    /// what was found. Reads with `pread`, so a bad sector is an error here.
+    /// Compares every block with its checksum and the index, and reads the whole for its digest, once: later calls return
+    /// what was found. A bad sector is an error here.
     ///
     /// # Errors
-    /// `Io` or `Corrupt` with file and offset; nothing is remembered then.
+    /// `Io` or `Corrupt` with file and offset, also where the digest is not the listed one; nothing is remembered then.
     pub fn check(&self) -> Result<Digest> {
-        match self.checked() {
-            Some(digest) => Ok(digest),
-            None => Checker::default().finish(self),
+        if !self.is_sound() {
+            Checker::default().finish(self)?;
+        }
+        self.digest()
+    }
+
+    /// Whether every block was checked.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound.get().is_some()
+    }
+
+    pub(crate) fn set_sound(&self) {
+        self.sound.get_or_init(|| ());
+    }
+
+    /// The digest of the bytes, read as a whole if they were not yet.
+    ///
+    /// # Errors
+    /// `Io`; `Corrupt` where it is not the listed one. Both name the file.
+    pub(crate) fn digest(&self) -> Result<Digest> {
+        if let Some(digest) = self.digest.get() {
+            return Ok(*digest);
+        }
+        let read = digest::of_file(self.source());
+        self.set_digest(read.map_err(|(error, _)| error.in_file(&self.path))?)
+    }
+
+    /// The digest that the manifest has, or that was found; `None` while nobody knows it.
+    pub(crate) fn known_digest(&self) -> Option<Digest> {
+        self.digest.get().copied().or_else(|| self.expected.as_ref().map(|expected| expected.digest))
+    }
+
+    /// That `digest`, of all bytes of the file, is the listed one where the file is listed.
+    ///
+    /// # Errors
+    /// `Corrupt` names the file, and the first page that differs.
+    pub(crate) fn set_digest(&self, digest: Digest) -> Result<Digest> {
+        let outcome = self.expected.as_ref().map_or(Ok(()), |expected| expected.check_digest(self, digest));
+        outcome.map_err(|error| error.in_file(&self.path))?;
+        Ok(*self.digest.get_or_init(|| digest))
+    }
+
+    /// What is known of `other`'s bytes, which are the same.
+    pub(super) fn is_known_as(&self, other: &Self) {
+        if let Some(digest) = other.digest.get() {
+            self.digest.get_or_init(|| *digest);
+        }
+        if other.is_sound() {
+            self.set_sound();
         }
     }
 
-    /// The digest, if the file was checked.
-    pub(crate) fn checked(&self) -> Option<Digest> {
-        self.checked.get().copied()
-    }
-
-    /// That the digest which a check found is the listed one, where the file is listed.
-    pub(super) fn check_digest(&self, digest: Digest) -> Result<()> {
-        let outcome = self.expected.as_ref().map_or(Ok(()), |expected| expected.check_digest(self, digest));
-        outcome.map_err(|error| error.in_file(&self.path))
-    }
-
-    pub(crate) fn set_checked(&self, digest: Digest) -> Digest {
-        *self.checked.get_or_init(|| digest)
+    /// The bytes, for who works through them: those of the map where it is one of a file.
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source { file: &*self.file, map: Some(&self.map).filter(|map| map.is_live()) }
     }
 
     /// Length and digest of what the file becomes when its deletes are applied, if that was made whole once.
@@ -352,10 +394,6 @@ impl fmt::Debug for TsmFile {
             .field("size", &self.map.len())
             .finish_non_exhaustive()
     }
-}
-
-fn contradicts_index(at: Offset) -> Error {
-    Error::corrupt("a block is not what the index says of it", at)
 }
 
 /// A file in memory, read like one on disk.

@@ -84,9 +84,7 @@ impl TsmFile {
             modified_ns,
         )?;
         let opened = self.open_again(disk)?;
-        if let Some(digest) = self.checked() {
-            opened.set_checked(digest); // of the TSM file alone, which is the same
-        }
+        opened.is_known_as(self); // of the TSM file alone, which is the same
         Ok(Some(opened))
     }
 }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::header;
 use super::read::Cursor;
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::file::name::FileName;
 use crate::units::Offset;
 

@@ -23,7 +23,7 @@ use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, me
 
 use super::header::{self, CHECKSUM_LEN, HEADER_LEN};
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::units::Offset;
 
 /// Bytes of a page, but for the last of a file.
@@ -47,6 +47,17 @@ impl Sums {
         let mut summing = Summing::default();
         summing.update(file);
         summing.finish()
+    }
+
+    /// The sums of the pages of a file of `len` bytes, each [made by itself](page_sum), in their order.
+    ///
+    /// # Errors
+    /// `Unfit` when these are not as many as the file has pages.
+    pub(crate) fn of_pages(len: u64, pages: Vec<ChainingValue>) -> Result<Self> {
+        match pages.len() as u64 == len.div_ceil(PAGE_LEN as u64) {
+            true => Ok(Self { len, pages }),
+            false => Err(Error::unfit("sums of another number of pages than the file has")),
+        }
     }
 
     /// Length of the file, in bytes.
@@ -79,20 +90,11 @@ impl Sums {
     pub fn check_page(&self, nth: usize, page: &[u8]) -> Result<()> {
         let start = (nth as u64).saturating_mul(PAGE_LEN as u64);
         let is_whole = page.len() as u64 == self.len.saturating_sub(start).min(PAGE_LEN as u64);
-        let sum = if is_whole && !page.is_empty() { self.sum(start, page) } else { None };
+        let sum = (is_whole && !page.is_empty()).then(|| page_sum(self.len, start, page));
         match sum.is_some() && sum.as_ref() == self.pages.get(nth) {
             true => Ok(()),
             false => Err(Error::corrupt("a page is not what its sum says", Offset::new(start))),
         }
-    }
-
-    /// What a page of these bytes would have for a sum.
-    fn sum(&self, start: u64, page: &[u8]) -> Option<ChainingValue> {
-        let mut hasher = blake3::Hasher::new();
-        Some(match self.pages.len() {
-            1 => *hasher.update(page).finalize().as_bytes(),
-            _ => hasher.set_input_offset(start).update(page).finalize_non_root(),
-        })
     }
 
     /// Reads a whole file of sums.
@@ -127,6 +129,15 @@ impl Sums {
     pub(crate) fn bytes_len(len: u64) -> u64 {
         let fixed = (HEADER_LEN + size_of::<u64>() + CHECKSUM_LEN) as u64;
         len.div_ceil(PAGE_LEN as u64).saturating_mul(SUM_LEN as u64).saturating_add(fixed)
+    }
+}
+
+/// The sum of a page: `bytes` of a file of `len` bytes from `start` on, which is where a page begins.
+pub(crate) fn page_sum(len: u64, start: u64, bytes: &[u8]) -> ChainingValue {
+    let mut hasher = blake3::Hasher::new();
+    match len <= PAGE_LEN as u64 {
+        true => *hasher.update(bytes).finalize().as_bytes(),
+        false => hasher.set_input_offset(start).update(bytes).finalize_non_root(),
     }
 }
 

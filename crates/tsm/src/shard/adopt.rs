@@ -36,7 +36,7 @@ use std::path::Path;
 use icecore_disk::Stat;
 
 use crate::error::Error;
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::file::name::FileName;
 use crate::format::manifest::{self, Manifest, Sealed};
 use crate::format::sums::Sums;

@@ -5,7 +5,7 @@ use std::path::Path;
 use icecore_disk::Disk;
 
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::file::whole;
 use crate::format::fields::{FieldSet, IDX_NAME, IDXL_NAME, Replayed};
 

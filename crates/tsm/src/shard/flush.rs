@@ -24,7 +24,7 @@ use super::write::Writer;
 use super::{Shard, open};
 use crate::cache::{Cache, flush};
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::file::name::{FileName, Generation, Sequence};
 use crate::file::reader::TsmFile;
 use crate::file::whole;

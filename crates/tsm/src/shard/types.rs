@@ -14,7 +14,7 @@ use icecore_disk::Disk;
 use super::view::View;
 use super::{adopt, open};
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::format::batch::{Batch, Shape};
 use crate::format::column::BlockType;
 use crate::format::fields::{FieldSet, IDX_NAME, IDXL_NAME};

@@ -14,7 +14,7 @@ use super::{Shard, ShardDir};
 use crate::budget::Budget;
 use crate::cache::Admission;
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::format::batch::Batch;
 use crate::log::own::Log;
 use crate::tickets::Tickets;

@@ -1,10 +1,10 @@
 //! Blocks of a file, read with `pread` and checked before anyone uses them.
 
 use crate::error::{Error, Result};
+use crate::file::check;
 use crate::file::reader::TsmFile;
-use crate::format::block;
 use crate::format::column::BlockType;
-use crate::format::index::{CRC_LEN, Entry, Place};
+use crate::format::index::{Entry, Place};
 
 /// Read at a time, unless a block is longer: blocks that lie side by side come by one call.
 pub(super) const WINDOW_LEN: u64 = 1 << 18;
@@ -46,14 +46,19 @@ impl Window {
         self.start <= start && end <= self.start + self.bytes.len() as u64
     }
 
+    /// The bytes of a block, with its checksum.
+    fn block(&self, entry: &Entry) -> Result<&[u8]> {
+        let start = entry.offset.get().checked_sub(self.start).and_then(|start| usize::try_from(start).ok());
+        let block = start.and_then(|start| self.bytes.get(start..)?.get(..entry.size as usize));
+        block.ok_or_else(|| Error::corrupt("a block is cut off", entry.offset))
+    }
+
     /// What lies behind the checksum of a block.
     ///
     /// # Errors
     /// `Corrupt` with the offset when the checksum is wrong; the file is not named.
     pub(super) fn body(&self, entry: &Entry) -> Result<&[u8]> {
-        let start = entry.offset.get().checked_sub(self.start).and_then(|start| usize::try_from(start).ok());
-        let block = start.and_then(|start| self.bytes.get(start..)?.get(..entry.size as usize));
-        entry.checked_body(block.ok_or_else(|| Error::corrupt("a block is cut off", entry.offset))?)
+        entry.checked_body(self.block(entry)?)
     }
 
     /// Compares a block with its checksum and with what the index says of it.
@@ -61,15 +66,6 @@ impl Window {
     /// # Errors
     /// `Corrupt` with the offset; the file is not named.
     pub(super) fn check(&self, kind: BlockType, entry: &Entry) -> Result<()> {
-        let found = block::bounds(self.body(entry)?, entry.offset.forward(CRC_LEN))?;
-        let fits = found.kind == kind
-            && found.first == entry.range.min()
-            && found.ascending
-            && found.last <= entry.range.max();
-        if fits { Ok(()) } else { Err(contradicts_index(entry)) }
+        check::compare(kind, entry, self.block(entry)?)
     }
-}
-
-pub(super) fn contradicts_index(entry: &Entry) -> Error {
-    Error::corrupt("a block is not what the index says of it", entry.offset)
 }

@@ -5,8 +5,9 @@
 use std::num::NonZero;
 use std::thread;
 
-use super::blocks::{WINDOW_LEN, Window, contradicts_index};
+use super::blocks::{WINDOW_LEN, Window};
 use crate::error::{Error, Result};
+use crate::file::check::contradicts_index;
 use crate::file::deletes;
 use crate::file::reader::TsmFile;
 use crate::file::writer;
@@ -70,7 +71,7 @@ fn cut_part(file: &TsmFile, blocks: &[Block], with_bytes: bool) -> Result<Left> 
         if !window.holds(entry) {
             window.read(file, entry.offset.get(), run_end(blocks.get(nth..).unwrap_or_default()))?;
         }
-        let key = index.key(*ordinal).ok_or_else(|| contradicts_index(entry));
+        let key = index.key(*ordinal).ok_or_else(|| contradicts_index(entry.offset));
         let cut = key.and_then(|key| cutter.cut(file, &window, &key, entry));
         left.blocks.push(cut.map_err(|error| error.in_file(file.path()))?);
         if with_bytes {
@@ -126,7 +127,7 @@ impl Cutter {
             && block.times.last().is_some_and(|last| *last <= entry.range.max())
             && block.times.is_sorted();
         if !fits {
-            return Err(contradicts_index(entry));
+            return Err(contradicts_index(entry.offset));
         }
         kept.reset(key.kind);
         deletes::copy_undeleted(block, file.deleted(key.ordinal), kept);

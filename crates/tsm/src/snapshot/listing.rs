@@ -11,7 +11,7 @@
 use std::fmt::Write;
 
 use crate::error::{Error, Result};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::file::name::FileName;
 use crate::units::Offset;
 

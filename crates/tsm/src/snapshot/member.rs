@@ -1,5 +1,6 @@
 //! One file as a backup sends it: as it is, or rewritten without what was deleted from it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,9 +10,12 @@ use icecore_disk::Stat;
 use super::rewrite::{Plan, Planner, Position};
 use super::rewriting::Rewriting;
 use crate::error::{Error, Result};
-use crate::file::check::{Checker, Digest};
+use crate::file::check::{Checker, Part};
+use crate::file::digest::Digest;
 use crate::file::name::FileName;
 use crate::file::reader::{Tombstone, TsmFile};
+use crate::file::window::Window;
+use crate::format::sums::Summing;
 use crate::shard::damage::Damage;
 use crate::units::Offset;
 
@@ -211,16 +215,58 @@ impl Member {
 
     /// Of a file that leaves as it is.
     fn try_prepare(&mut self, until: Option<Instant>) -> Result<bool> {
-        while self.file.checked().is_none() {
+        let mut sound = 0u64;
+        while !self.file.is_sound() {
             if is_past(until) {
                 return Ok(false);
             }
-            let step_end = self.checker.hashed().saturating_add(STEP_LEN);
-            if self.checker.advance(&self.file, step_end)? == self.file.size() {
+            sound = self.checker.advance(&self.file, sound.saturating_add(STEP_LEN))?;
+            if sound == self.file.size() {
                 self.checker.finish(&self.file)?;
             }
         }
         Ok(true)
+    }
+
+    /// As [`prepare`](Self::prepare), for a file that is only listed: nothing of it is read where its digest is known.
+    ///
+    /// # Errors
+    /// As `prepare`.
+    pub fn prepare_to_list(&mut self, until: Option<Instant>) -> Result<bool> {
+        match self.listed_digest() {
+            Some(_) => Ok(true),
+            None => self.prepare(until),
+        }
+    }
+
+    /// What a manifest says of a file that leaves as it is, or what was found.
+    fn listed_digest(&self) -> Option<Digest> {
+        let is_as_it_is = matches!(self.content, Some(Content::AsIs));
+        self.file.known_digest().filter(|_| is_as_it_is)
+    }
+
+    /// Whether nothing of the file was checked so far.
+    pub(super) fn is_unchecked(&self) -> bool {
+        matches!(self.content, Some(Content::AsIs)) && !self.file.is_sound() && self.checker.is_new()
+    }
+
+    pub(super) fn file(&self) -> &TsmFile {
+        &self.file
+    }
+
+    /// A part of the file was checked, and all before it.
+    pub(super) fn pass(&mut self, part: &Part) -> Result<()> {
+        self.checker.pass(part);
+        if part.is_last() {
+            self.checker.finish(&self.file).map_err(|error| self.damage.note(error))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The shard remembers what is wrong with the file.
+    pub(super) fn note(&self, error: Error) -> Error {
+        self.damage.note(error)
     }
 
     /// The bytes as they leave; all together as many as [`size`](Self::size) says. Slices of the mapped file where
@@ -250,16 +296,23 @@ impl Member {
             checker: self.checker.clone(),
             reads: Reads::Mapped,
             at: 0,
+            window: Window::default(),
+            summing: Summing::default(),
         })
     }
 
-    /// BLAKE3 of the bytes as they leave. A rewritten file that was not sent yet is produced for it, and not kept.
+    /// BLAKE3 of the bytes as they leave: what a manifest says of the file, else it is read as a whole, if it was not sent yet.
+    /// A rewritten file that was not sent yet is produced for it, and not kept.
     ///
     /// # Errors
     /// As `prepare`.
     pub fn digest(&mut self) -> Result<Digest> {
+        if let Some(known) = self.listed_digest() {
+            return Ok(known);
+        }
         if matches!(self.content, Some(Content::AsIs)) {
-            return self.file.check().map_err(|error| self.damage.note(error));
+            self.prepare(None)?;
+            return self.file.digest().map_err(|error| self.damage.note(error));
         }
         if let Some((_, digest)) = self.file.rewritten() {
             return Ok(digest);
@@ -287,6 +340,9 @@ pub struct Chunks {
     reads: Reads,
     /// Bytes handed out of a file that leaves as it is.
     at: u64,
+    window: Window,
+    /// Of a file that leaves as it is and whose digest nobody knows: of what was handed out.
+    summing: Summing,
 }
 
 impl Chunks {
@@ -309,13 +365,35 @@ impl Chunks {
             Err(error) => return Some(Err(error)),
         };
         self.at = end;
-        Some(self.reads.read(&self.file, start, end))
+        Some(self.reads.read(&self.file, start, end).and_then(|bytes| {
+            self.hash(start..end, &bytes)?;
+            Ok(bytes)
+        }))
+    }
+
+    /// Makes the digest of a file that nobody knows of, while its bytes pass.
+    fn hash(&mut self, range: Range<u64>, bytes: &[u8]) -> Result<()> {
+        if self.file.known_digest().is_some() {
+            return Ok(());
+        }
+        let is_whole = range.end == self.file.size();
+        match self.reads {
+            Reads::Copied => self.summing.update(bytes),
+            Reads::Mapped => {
+                let part = self.window.get(self.file.source(), range.clone(), range.end);
+                self.summing.update(part.map_err(|error| error.in_file(self.file.path()))?);
+            }
+        }
+        if is_whole {
+            self.file.set_digest(std::mem::take(&mut self.summing).finish().root())?;
+        }
+        Ok(())
     }
 
     /// Checks at least up to `to`; the last part leaves only when the whole file was found sound.
     fn sound_until(&mut self, to: u64) -> Result<u64> {
         let size = self.file.size();
-        if self.file.checked().is_some() {
+        if self.file.is_sound() {
             return Ok(size);
         }
         let sound = self.checker.advance(&self.file, to)?;

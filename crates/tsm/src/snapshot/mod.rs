@@ -1,5 +1,6 @@
 //! A pinned, immutable view of a shard, and what a backup sends of it.
 
+mod ahead;
 mod blocks;
 mod cut;
 pub(crate) mod listing;
@@ -17,6 +18,7 @@ use crate::shard::damage::Damage;
 use crate::shard::file_set::FileSet;
 use crate::units::{Ticket, TimeRange};
 
+pub use ahead::prepare_all;
 pub use listing::Listing;
 pub use member::{Chunks, Deletes, Member};
 

@@ -1,8 +1,5 @@
 //! Second step of a verification: the blocks of a chunk, brought into memory ahead and compared with the index.
-//!
-//! Invariant: no byte of a map is touched that was not populated just before (`adr/0006`).
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use icecore_disk::{Map, ReadAt};
@@ -12,27 +9,26 @@ use super::plan::{Chunk, Plan};
 use super::report::{Finding, FindingKind, Report};
 use crate::error::{Error, Result};
 use crate::file::scan::{Scan, ScannedEntry, ScannedKey};
+use crate::file::window::{Source, Window};
 use crate::format::block::{self, Bounds};
 use crate::format::index::{CRC_LEN, Entry};
 use crate::units::TimeRange;
 
-/// Bytes of blocks read at a time, unless one is longer: what stays in the cache of one core.
-const WINDOW_LEN: u64 = 1 << 18;
-
-/// Bytes of blocks populated at a time, unless one is longer.
-const POPULATED_LEN: u64 = 1 << 21;
-
-/// Where the bytes of a file come from: its map where that can be populated, else reads.
+/// A file in work, with its map.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) file: Arc<dyn ReadAt>,
+pub(super) struct Opened {
+    file: Arc<dyn ReadAt>,
     map: Option<Map>,
 }
 
-impl Source {
+impl Opened {
     pub(super) fn new(file: Arc<dyn ReadAt>) -> Self {
         let map = file.map();
         Self { file, map }
+    }
+
+    pub(super) fn source(&self) -> Source<'_> {
+        Source { file: &*self.file, map: self.map.as_ref() }
     }
 }
 
@@ -45,7 +41,7 @@ pub(super) struct Scratch {
 
 /// Checks the blocks of a chunk.
 pub(super) fn check(
-    source: &Source,
+    source: Source<'_>,
     plan: &Plan,
     chunk: &Chunk,
     depth: Depth,
@@ -53,13 +49,16 @@ pub(super) fn check(
 ) -> Report {
     let mut report = Report::default();
     scratch.window.forget();
-    let mut scan = Scan::from_key(&*source.file, &plan.layout, chunk.key_at);
+    let mut scan = Scan::from_key(source.file, &plan.layout, chunk.key_at);
     let outcome = each_entry(&mut scan, chunk, |number, key, bytes, entry| {
         if !plan.layout.holds(entry) || plan.shared.contains(&number) {
             return;
         }
         let mut one = One { key, bytes, entry, report: &mut report };
-        match scratch.window.block(source, chunk, entry) {
+        let (start, end) = (entry.offset.get(), entry.offset.get() + u64::from(entry.size));
+        // What follows is asked for next where the blocks lie one behind the other.
+        let ahead = if chunk.is_in_order { chunk.end.get() } else { end };
+        match scratch.window.get(source, start..end, ahead) {
             Ok(block) => one.check(block, depth, &mut scratch.plain),
             Err(error) => one.found(FindingKind::Unreadable, &error),
         }
@@ -145,76 +144,4 @@ impl One<'_> {
             self.report.add(Finding::new(*kind, what, self.entry.offset).about(self.bytes));
         }
     }
-}
-
-/// Bytes of the file that are in memory.
-#[derive(Debug, Default)]
-struct Window {
-    /// What was read, from `start` on.
-    bytes: Vec<u8>,
-    start: u64,
-    /// What was populated.
-    populated: Range<u64>,
-}
-
-impl Window {
-    /// What it holds may be of another file.
-    fn forget(&mut self) {
-        self.bytes.clear();
-        self.populated = 0..0;
-    }
-
-    /// The bytes of a block, with its checksum. Looks ahead, to the end of the chunk at most, where its blocks lie one
-    /// behind the other; takes it alone, when something behind it cannot be read.
-    fn block<'a>(&'a mut self, source: &'a Source, chunk: &Chunk, entry: &ScannedEntry) -> Result<&'a [u8]> {
-        let (start, size) = (entry.offset.get(), u64::from(entry.size));
-        let end = start + size;
-        let ahead = |most| {
-            if chunk.is_in_order { end.max(chunk.end.get().min(start.saturating_add(most))) } else { end }
-        };
-        let is_read = start >= self.start && end <= self.start + self.bytes.len() as u64;
-        if !is_read {
-            if let Some(map) = &source.map
-                && self.populate(map, start..end, ahead(POPULATED_LEN))
-                && let Some(block) = memory_range(start..end).and_then(|range| map.get(range))
-            {
-                return Ok(block);
-            }
-            let len = ahead(WINDOW_LEN) - start;
-            match self.read(&*source.file, start, len) {
-                Err(_) if len > size => self.read(&*source.file, start, size)?,
-                outcome => outcome?,
-            }
-        }
-        let from = usize::try_from(start - self.start).unwrap_or(usize::MAX);
-        let block = self.bytes.get(from..).and_then(|rest| rest.get(..entry.size as usize));
-        block.ok_or_else(|| Error::corrupt("a block is cut off", entry.offset))
-    }
-
-    /// Whether `block` may be read from the map: it was populated before, or is now with what follows it up to `ahead`.
-    fn populate(&mut self, map: &Map, block: Range<u64>, ahead: u64) -> bool {
-        if self.populated.start <= block.start && block.end <= self.populated.end {
-            return true;
-        }
-        let populated = block.start..ahead;
-        let is_there = memory_range(populated.clone()).is_some_and(|range| map.populate(range));
-        self.populated = if is_there { populated } else { 0..0 };
-        is_there
-    }
-
-    fn read(&mut self, file: &dyn ReadAt, start: u64, len: u64) -> Result<()> {
-        let len = usize::try_from(len).map_err(|_| Error::unfit("a block is longer than memory"))?;
-        self.bytes.resize(len, 0);
-        self.start = start;
-        let outcome = file.read_exact_at(&mut self.bytes, start).map_err(Error::io_unnamed);
-        if outcome.is_err() {
-            self.bytes.clear();
-        }
-        outcome
-    }
-}
-
-/// A part of a file as memory counts.
-fn memory_range(range: Range<u64>) -> Option<Range<usize>> {
-    Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }

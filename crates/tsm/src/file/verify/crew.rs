@@ -12,15 +12,12 @@ use std::thread;
 use icecore_disk::ReadAt;
 
 use super::Options;
-use super::blocks::{self, Scratch, Source};
+use super::blocks::{self, Opened, Scratch};
 use super::plan::{Plan, plan};
 use super::report::{Finding, FindingKind, Report};
-use crate::error::{Error, Result};
-use crate::file::check::Digest;
-use crate::units::Offset;
-
-/// Bytes read at a time for a digest.
-const DIGEST_WINDOW_LEN: usize = 1 << 18;
+use crate::error::Result;
+use crate::file::digest;
+use crate::file::window::Source;
 
 type Open<'a> = &'a (dyn Fn(usize) -> Result<Arc<dyn ReadAt>> + Sync);
 type Done<'a> = &'a (dyn Fn(usize, Result<Report>) + Sync);
@@ -58,7 +55,7 @@ struct State {
 /// A file in work. Its tasks are its digest, the longest of them, and its chunks.
 struct Job {
     nth: usize,
-    source: Source,
+    opened: Opened,
     plan: Plan,
     tasks: usize,
     taken: AtomicUsize,
@@ -137,14 +134,14 @@ impl Crew<'_> {
         let tasks = plan.as_ref().map_or(0, |plan| plan.chunks.len()) + self.digest_tasks();
         let Some(plan) = plan.filter(|_| tasks > 0) else {
             if self.options.digest {
-                add_digest(&*file, &mut report);
+                add_digest(Source { file: &*file, map: None }, &mut report);
             }
             (self.done)(nth, Ok(report));
             return None;
         };
         let (taken, left) = (AtomicUsize::new(0), AtomicUsize::new(tasks));
-        let source = Source::new(file);
-        Some(Arc::new(Job { nth, source, plan, tasks, taken, left, report: Mutex::new(report) }))
+        let opened = Opened::new(file);
+        Some(Arc::new(Job { nth, opened, plan, tasks, taken, left, report: Mutex::new(report) }))
     }
 
     /// Does tasks of a job until none is left to take.
@@ -159,9 +156,15 @@ impl Crew<'_> {
             let chunk = task.checked_sub(self.digest_tasks());
             match chunk.and_then(|chunk| job.plan.chunks.get(chunk)) {
                 Some(chunk) => {
-                    found.merge(blocks::check(&job.source, &job.plan, chunk, self.options.depth, scratch));
+                    found.merge(blocks::check(
+                        job.opened.source(),
+                        &job.plan,
+                        chunk,
+                        self.options.depth,
+                        scratch,
+                    ));
                 }
-                None => add_digest(&*job.source.file, &mut found),
+                None => add_digest(job.opened.source(), &mut found),
             }
             ended += 1;
         }
@@ -186,30 +189,14 @@ impl Drop for Planning<'_, '_> {
     }
 }
 
-fn add_digest(file: &dyn ReadAt, report: &mut Report) {
-    match digest(file) {
+fn add_digest(source: Source<'_>, report: &mut Report) {
+    match digest::of_file(source) {
         Ok(digest) => report.digest = Some(digest),
         Err((error, at)) => {
             let finding = Finding::of(FindingKind::Unreadable, &error, None);
             report.add(Finding { offset: at, ..finding });
         }
     }
-}
-
-fn digest(file: &dyn ReadAt) -> std::result::Result<Digest, (Error, Offset)> {
-    let size = file.size().map_err(|error| (Error::io_unnamed(error), Offset::START))?;
-    let mut hasher = blake3::Hasher::new();
-    let mut window = vec![0; DIGEST_WINDOW_LEN];
-    let mut at = Offset::START;
-    while at.get() < size {
-        let len =
-            usize::try_from(size - at.get()).map_or(DIGEST_WINDOW_LEN, |left| left.min(DIGEST_WINDOW_LEN));
-        let part = window.get_mut(..len).unwrap_or_default();
-        file.read_exact_at(part, at.get()).map_err(|error| (Error::io_unnamed(error), at))?;
-        hasher.update(part);
-        at = at.forward(len);
-    }
-    Ok(hasher.finalize())
 }
 
 #[cfg(test)]

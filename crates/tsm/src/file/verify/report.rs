@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::file::check::Digest;
+use crate::file::digest::Digest;
 use crate::units::Offset;
 
 /// More findings than this of one file are counted, but not listed.

@@ -41,7 +41,7 @@ pub(crate) fn index_start(file: &[u8]) -> Result<Offset> {
 }
 
 /// Where a key begins in an index: what a walk that pauses remembers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     ordinal: u32,
     /// Behind the start of the index.
@@ -57,6 +57,7 @@ pub(crate) struct Outline {
     len: u32,
     range: TimeRange,
     is_in_file_order: bool,
+    is_gapless: bool,
     is_apart: bool,
 }
 
@@ -84,7 +85,9 @@ impl Outline {
         let range = TimeRange::new(walk.min, walk.max)
             .map_err(|_| Error::corrupt("an index without keys", cursor.at()))?;
         let is_in_file_order = walk.in_order.is_some();
-        let outline = Self { start, strides, len, range, is_in_file_order, is_apart: walk.is_apart };
+        let is_gapless = walk.gapless == Some(start.get());
+        let outline =
+            Self { start, strides, len, range, is_in_file_order, is_gapless, is_apart: walk.is_apart };
         if !is_in_file_order {
             Index { file, outline: &outline }.refuse_shared_bytes()?;
         }
@@ -100,13 +103,17 @@ struct Walk<'a> {
     max: i64,
     /// The end of the last block, as long as each lies behind the one before.
     in_order: Option<u64>,
+    /// The same, as long as each begins where the one before ends.
+    gapless: Option<u64>,
     is_apart: bool,
 }
 
 impl<'a> Walk<'a> {
     fn new(start: Offset) -> Self {
-        let in_order = Some(HEADER_LEN as u64);
-        Self { before: &[], blocks_end: start.get(), min: i64::MAX, max: i64::MIN, in_order, is_apart: true }
+        let begin = Some(HEADER_LEN as u64);
+        let blocks_end = start.get();
+        let (min, max) = (i64::MAX, i64::MIN);
+        Self { before: &[], blocks_end, min, max, in_order: begin, gapless: begin, is_apart: true }
     }
 
     fn key(&mut self, key: &Key<'a>, at: Offset) -> Result<()> {
@@ -144,6 +151,7 @@ impl<'a> Walk<'a> {
             return Err(Error::corrupt("an index entry is too short for a block", at));
         }
         self.in_order = self.in_order.filter(|before| entry.offset.get() >= *before).and(end);
+        self.gapless = self.gapless.filter(|before| entry.offset.get() == *before).and(end);
         (self.min, self.max) = (self.min.min(entry.range.min()), self.max.max(entry.range.max()));
         Ok(())
     }
@@ -176,6 +184,32 @@ impl<'a> Index<'a> {
     /// Whether the blocks lie in the file in the order of the index, as every known writer puts them.
     pub fn is_in_file_order(&self) -> bool {
         self.outline.is_in_file_order
+    }
+
+    /// Whether every byte between header and index belongs to a block, in this order.
+    pub(crate) fn is_gapless(&self) -> bool {
+        self.outline.is_gapless
+    }
+
+    /// Where the index begins in the file.
+    pub(crate) fn start(&self) -> Offset {
+        self.outline.start
+    }
+
+    /// The first key, and keys behind it each at least so many bytes of blocks from the one before, with the place of their first
+    /// blocks. The first alone where the blocks lie in no order. O(keys / 16).
+    pub(crate) fn places_apart(&self, bytes: u64) -> Vec<(Place, Offset)> {
+        let mut places = vec![(Place::default(), Offset::START.forward(HEADER_LEN))];
+        let mut next_at = (HEADER_LEN as u64).saturating_add(bytes);
+        let strides = if self.is_in_file_order() { self.outline.strides.len() } else { 0 };
+        for place in (1..strides).filter_map(|nth| self.stride(nth)) {
+            let first = self.at(place).and_then(|(key, _)| key.entry(0));
+            if let Some(entry) = first.filter(|entry| entry.offset.get() >= next_at) {
+                places.push((place, entry.offset));
+                next_at = entry.offset.get().saturating_add(bytes);
+            }
+        }
+        places
     }
 
     /// All keys, ascending.
