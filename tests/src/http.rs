@@ -212,17 +212,21 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body without the gzip that `Content-Encoding` names.
+    /// The body without the gzip or zstd that `Content-Encoding` names.
     ///
     /// # Panics
-    /// When it is not gzip, or not whole.
+    /// When it is not what the header says, or not whole.
     pub fn decoded(&self) -> Vec<u8> {
-        if self.header("content-encoding") != Some("gzip") {
-            return self.body.clone();
+        match self.header("content-encoding") {
+            None => self.body.clone(),
+            Some("gzip") => {
+                let mut bytes = Vec::new();
+                GzDecoder::new(&self.body[..]).read_to_end(&mut bytes).unwrap();
+                bytes
+            }
+            Some("zstd") => zstd::decode_all(&self.body[..]).unwrap(),
+            Some(other) => panic!("{other}"),
         }
-        let mut bytes = Vec::new();
-        GzDecoder::new(&self.body[..]).read_to_end(&mut bytes).unwrap();
-        bytes
     }
 }
 
