@@ -6,7 +6,7 @@
 //! | Python client | `peers/python/.venv` | the same |
 //! | Node client | `peers/node/node_modules`, `node` on `PATH` | the same |
 //! | bbolt | `go` on `PATH` | the same |
-//! | curl, Python, Node by themselves | `curl`, `python3`, `node` on `PATH` | the same |
+//! | curl, Python, Node, Go by themselves | `curl`, `python3`, `node`, `go` on `PATH` | the same |
 //! | influxd 2.9 | `INFLUXD_BIN` | a line says what was skipped |
 //! | influx CLI | `INFLUX_BIN` | the same |
 //!
@@ -65,9 +65,23 @@ pub fn bbolt() -> Option<&'static Path> {
 }
 
 fn build_bbolt() -> Option<PathBuf> {
-    let Some(go) = on_path("go").next() else { return packaged_is_missing("bbolt (a Go module)") };
-    let to = std::env::current_exe().unwrap().with_file_name("bbolt-peer");
-    run(Command::new(go).args(["build", "-o"]).arg(&to).arg(".").current_dir(own("bbolt")));
+    built("bbolt", "bbolt (a Go module)")
+}
+
+/// Our program around Go's own client, built once for each test binary. `None` was told.
+///
+/// # Panics
+/// In CI, when there is no Go; when it does not build.
+pub fn go() -> Option<&'static Path> {
+    static GO: OnceLock<Option<PathBuf>> = OnceLock::new();
+    GO.get_or_init(|| built("go", "Go")).as_deref()
+}
+
+/// Builds a program in Go.
+fn built(name: &str, peer: &str) -> Option<PathBuf> {
+    let Some(go) = on_path("go").next() else { return packaged_is_missing(peer) };
+    let to = std::env::current_exe().unwrap().with_file_name(format!("{name}-peer"));
+    run(Command::new(go).args(["build", "-o"]).arg(&to).arg(".").current_dir(own(name)));
     Some(to)
 }
 

@@ -55,7 +55,14 @@ impl Database {
     /// `ForeignOwner` when another user owns it and it is to be written; `Locked` when an influxd or an Icecore has it
     /// open, `Missing` when there is nothing to read, `Store` with the page when the Bolt file is damaged or has lost our last commit, `Catalog` when the SQLite file is; `Io` when the system refuses a call.
     pub fn open(paths: Paths, options: Options) -> Result<Self, Error> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Self::open_on(Arc::new(RealDisk), paths, options)
+    }
+
+    /// [`open`](Self::open) on another disk, for tests of disks that fail. The SQLite file is on the real one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>, paths: Paths, options: Options) -> Result<Self, Error> {
         let now_ns = now_ns();
         let (store, lock) = match options.mode {
             Mode::ReadOnly => (open_store(&disk, &paths, LockMode::Shared)?, Held::shared(&*disk, &paths)?),

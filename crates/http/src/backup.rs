@@ -34,7 +34,7 @@ const OCTETS: &str = "application/octet-stream";
 
 /// Made ahead of an identity body: slices of mapped files, which cost no memory of their own.
 const IDENTITY_BATCH_BYTES: usize = 1 << 20;
-/// Made ahead of a compressed body, in memory.
+/// Made ahead of a body that is compressed or digested, in memory.
 const CODED_BATCH_BYTES: usize = 128 << 10;
 
 /// What a request for a download carries.
@@ -98,9 +98,13 @@ pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> An
                 Some(request.shared.cuts.find(&name, Instant::now()).map_err(cut::problem)?)
             }
         };
-        let copied = ask.may_compress();
+        // Who looks at the bytes, as a compressor and a digest do, reads them without a map (design D3).
+        let copied = ask.may_compress() || takes_trailers(request.headers);
         // What is compressed has no parts.
-        let range = if copied { range::Ask::default() } else { range::Ask::of(request.headers, names_cut) };
+        let range = match ask.may_compress() {
+            true => range::Ask::default(),
+            false => range::Ask::of(request.headers, names_cut),
+        };
         let until = request.until;
         let download = backend.shard(&WantedShard { id, selection, cut, copied, range, until })?;
         let coding = ask.choose(download.size)?;
@@ -217,7 +221,10 @@ fn send(
     }
     let size = size.filter(|_| !has_digest);
     answer.payload = match coding {
-        None => Payload::Stream { chunks, size, batch_bytes: IDENTITY_BATCH_BYTES, has_digest },
+        None => {
+            let batch_bytes = if has_digest { CODED_BATCH_BYTES } else { IDENTITY_BATCH_BYTES };
+            Payload::Stream { chunks, size, batch_bytes, has_digest }
+        }
         Some(coding) => {
             let name = match coding {
                 Coding::Gzip(_) => "gzip",

@@ -5,6 +5,7 @@
 //! with it many a proxy) sees the failure too.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{self, pin};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use crate::patience::{Patience, Watched};
 use crate::service::{Options, Service};
 use crate::stall::{Pace, Stall};
 
+/// How systems call a page that cannot be read when they copy it to a socket: a bad sector, or a file that was cut short.
+const EFAULT: i32 = 14;
 /// After a failed accept, mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,7 +110,7 @@ async fn connection(
                 Ok(()) => break false,
                 Err(error) => {
                     log_end(peer, &error);
-                    break error.is_user() || is_stall(&error);
+                    break error.is_user() || cause(&error).is_some();
                 }
             },
             changed = phase.changed() => match *phase.borrow_and_update() {
@@ -126,19 +129,21 @@ async fn connection(
     }
 }
 
-/// Whether a client took too little: the system would go on to offer it what is in the socket.
-fn is_stall(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
+/// What the socket said. When it takes no more, because the client took too little or a page of a mapped file cannot be
+/// read, the system would go on to offer the client what it has.
+fn cause(error: &hyper::Error) -> Option<&io::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// Clients come and go; only what they cannot have caused is worth more than a debug line. A broken body was logged
 /// with its request.
 fn log_end(peer: SocketAddr, error: &hyper::Error) {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    if error.is_parse() || error.is_timeout() {
-        tracing::info!(%peer, %error, cause, "connection refused a request");
+    let text = std::error::Error::source(error).map(ToString::to_string);
+    if cause(error).is_some_and(|cause| cause.raw_os_error() == Some(EFAULT)) {
+        tracing::error!(%peer, cause = text, "answer broken off: a page of a mapped file cannot be read");
+    } else if error.is_parse() || error.is_timeout() {
+        tracing::info!(%peer, %error, cause = text, "connection refused a request");
     } else {
-        tracing::debug!(%peer, %error, cause, "connection ended early");
+        tracing::debug!(%peer, %error, cause = text, "connection ended early");
     }
 }

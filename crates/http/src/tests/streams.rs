@@ -158,6 +158,31 @@ async fn a_failure_on_the_way_breaks_the_transfer_in_every_framing() {
     }
 }
 
+/// A bad sector does the same as a file that was cut short: the system finds it when it copies the page to the socket.
+#[tokio::test]
+async fn a_page_that_cannot_be_read_breaks_the_transfer_in_every_framing() {
+    use icecore_disk::{Disk as _, RealDisk};
+    for (size, version) in [(Some(3_000_000), "1.1"), (None, "1.1"), (Some(3_000_000), "1.0"), (None, "1.0")]
+    {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(3_000_000).unwrap();
+        let map = RealDisk.map(file.path()).unwrap();
+        file.as_file().set_len(1_000_000).unwrap();
+        let double = Double::new(move |_, _| {
+            let map = map.clone();
+            let chunks = (0..3).map(move |at| Ok(map.slice(at * 1_000_000..(at + 1) * 1_000_000)));
+            Ok(super::download(Box::new(chunks), size))
+        });
+        let server = Server::of(double).await.address;
+        let request = format!(
+            "GET {SHARD} HTTP/{version}\r\nHost: x\r\nConnection: close\r\nAuthorization: Token operator\r\n\r\n"
+        );
+        let reply = exchange(server, request.as_bytes()).await;
+        assert!(reply.end.is_err(), "{size:?} HTTP/{version}: reset, not closed");
+        assert_eq!(send(server, "GET", "/health", &[]).await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn http_1_0_without_a_length_sees_a_failure_as_a_reset() {
     let request = format!("GET {SHARD} HTTP/1.0\r\nAuthorization: Token operator\r\n\r\n");
