@@ -75,6 +75,7 @@ impl Failed {
 pub struct Encoded<S, E> {
     source: S,
     coding: Coding,
+    piece_len: usize,
     crew: Arc<Crew>,
     framing: Framing,
     stage: Stage<E>,
@@ -106,6 +107,7 @@ where
         Self {
             source,
             coding,
+            piece_len: coding.piece_len(),
             crew,
             framing: Framing::new(coding),
             stage: Stage::Fresh,
@@ -114,6 +116,14 @@ where
             ready: VecDeque::new(),
             alive: Arc::new(()),
         }
+    }
+
+    /// The same in pieces of another length, at least one byte: for the properties of this repository, which want many pieces of
+    /// few bytes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn in_pieces_of(self, len: usize) -> Self {
+        Self { piece_len: len.max(1), ..self }
     }
 
     /// Puts something into `ready`, or is done.
@@ -148,7 +158,7 @@ where
 
     /// The next piece of the source; a short one where it ends.
     fn gather(&mut self) -> Vec<u8> {
-        let piece_len = self.coding.piece_len();
+        let piece_len = self.piece_len;
         let mut piece = Vec::with_capacity(piece_len);
         while piece.len() < piece_len {
             if self.chunk.is_empty() {

@@ -6,6 +6,10 @@
 
 mod block;
 mod bolt;
+#[cfg(feature = "backup")]
+mod choices;
+#[cfg(feature = "backup")]
+mod encoded;
 mod fields;
 mod iwal;
 mod lineprotocol;
@@ -25,11 +29,15 @@ pub use block::integers::block_integers;
 pub use block::strings::block_strings;
 pub use block::times::block_times;
 pub use bolt::bolt;
+#[cfg(feature = "backup")]
+pub use encoded::encoded;
 pub use fields::fields;
 pub use iwal::iwal;
 pub use lineprotocol::lineprotocol;
 pub use manifest::manifest;
 pub use series_key::series_key;
+#[cfg(feature = "backup")]
+pub use shard::archive::archive;
 pub use shard::file::shard;
 pub use shard::tombstone::tombstone_shard;
 pub use shard::wal::wal_shard;

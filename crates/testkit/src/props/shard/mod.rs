@@ -1,5 +1,7 @@
 //! What holds for every shard, wherever its points come from.
 
+#[cfg(feature = "backup")]
+pub(super) mod archive;
 pub(super) mod file;
 pub(super) mod tombstone;
 pub(super) mod wal;
