@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use icecore_database::{Cut, ShardId};
+use icecore_tsm::Snapshot;
 
 /// What a cut is called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +78,11 @@ impl Cuts {
     /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What the kept ones hold. This is no use of a cut.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        self.table().values().flat_map(|lease| lease.cut.snapshots().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// Keeps a cut under a name; where the name is known, the cut that it means already. Makes room by giving up the one that

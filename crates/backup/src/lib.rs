@@ -21,6 +21,7 @@ mod archive;
 mod cuts;
 pub mod encode;
 mod metadata;
+mod pins;
 mod ustar;
 pub mod verify;
 
@@ -29,3 +30,4 @@ pub use cuts::{CutError, CutName, Cuts};
 pub use icecore_database::Error;
 pub use icecore_tsm::Deletes;
 pub use metadata::{Boundary, Stream, kv, metadata, metadata_of};
+pub use pins::{Pin, Pins, pinned_bytes};

@@ -40,6 +40,11 @@ impl Cut {
             (None, None) => Err(Error::NoSuchShard(id)),
         }
     }
+
+    /// The files that it keeps readable, shard by shard; those of a damaged shard are not among them.
+    pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.shards.values().filter_map(|shard| shard.snapshot.as_ref())
+    }
 }
 
 impl Database {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use icecore_backup::{Boundary, Selection};
+use icecore_backup::{Boundary, Pins, Selection};
 use icecore_catalog::{
     Action, Authorization, Bucket, BucketFilter, Denied, Id, LabeledBucket, NewBucket, Organization,
     OrganizationFilter, Page, Permission, Resource,
@@ -74,6 +74,8 @@ pub(crate) struct WantedShard {
     pub(crate) selection: Selection,
     /// Where the shard is taken from, if it is not to be as it is now. The download holds it.
     pub(crate) cut: Option<Arc<Cut>>,
+    /// Where the download says what it holds.
+    pub(crate) pins: Arc<Pins>,
     /// The bytes will be worked on and are to be in memory: a map is for those who hand them on.
     pub(crate) copied: bool,
     pub(crate) range: range::Ask,

@@ -106,7 +106,8 @@ pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> An
             false => range::Ask::of(request.headers, names_cut),
         };
         let until = request.until;
-        let download = backend.shard(&WantedShard { id, selection, cut, copied, range, until })?;
+        let pins = Arc::clone(&request.shared.pins);
+        let download = backend.shard(&WantedShard { id, selection, cut, pins, copied, range, until })?;
         let coding = ask.choose(download.size)?;
         let answer = send(download, OCTETS, coding, request)?;
         Ok(if names_cut { leased(answer, request) } else { answer })

@@ -70,7 +70,7 @@ impl Body {
     }
 
     fn account(&mut self, chunk: &Bytes) {
-        self.record.sent_bytes += len(chunk);
+        self.record.sent(len(chunk));
         if let Some(hasher) = &mut self.hasher {
             hasher.update(chunk);
         }

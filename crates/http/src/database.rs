@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use icecore_backup::{self as backup, Boundary, ShardArchive};
+use icecore_backup::{self as backup, Boundary, Pin, ShardArchive};
 use icecore_catalog::{
     Authorization, Bucket, BucketError, BucketErrorKind, BucketFilter, FindError, Id, LabeledBucket,
     NewBucket, OnboardErrorKind, OnboardRequest, Organization, OrganizationFilter, Page, Status,
@@ -104,22 +104,29 @@ impl Backend for Arc<Database> {
 
     fn shard(&self, wanted: &WantedShard) -> Result<Download, Problem> {
         let (id, selection) = (ShardId(wanted.id), &wanted.selection);
-        let archive = match &wanted.cut {
-            None => ShardArchive::new(self, id, selection),
-            Some(cut) => cut.shard(id).map(|(shard, snapshot)| ShardArchive::of(shard, snapshot, selection)),
+        let (archive, snapshot) = match &wanted.cut {
+            None => {
+                let shard = Database::shard(self, id).map_err(backup_problem)?;
+                let snapshot = Database::snapshot(self, id).map_err(backup_problem)?;
+                (ShardArchive::of(&shard, &snapshot, selection), snapshot)
+            }
+            Some(cut) => {
+                let (shard, snapshot) = cut.shard(id).map_err(backup_problem)?;
+                (ShardArchive::of(shard, snapshot, selection), snapshot.clone())
+            }
         };
-        let archive = archive.map_err(backup_problem)?;
+        let held = Held { _cut: wanted.cut.clone(), _pin: wanted.pins.hold(snapshot) };
         let archive = if wanted.copied { archive.copied() } else { archive };
         let (cut_ns, tag) = (Some(archive.cut_ns()), format!("\"{}\"", archive.tag()));
         let (chunks, size, part): (Chunks, _, _) =
-            match prepare::in_time(Archive { archive, _cut: wanted.cut.clone() }, wanted.until)? {
-                Prepared::InTime(Archive { mut archive, _cut }) => {
+            match prepare::in_time(Archive { archive, held }, wanted.until)? {
+                Prepared::InTime(Archive { mut archive, held }) => {
                     let size = archive.size();
                     let part = wanted.range.part(&tag, size);
                     if let Part::Some { start, .. } = part {
                         archive = archive.without_first(start);
                     }
-                    (Box::new(Archive { archive, _cut }), size, part)
+                    (Box::new(Archive { archive, held }), size, part)
                 }
                 Prepared::Late(late) => (Box::new(late), None, Part::Whole),
             };
@@ -129,8 +136,15 @@ impl Backend for Arc<Database> {
 
 struct Archive {
     archive: ShardArchive,
+    /// Dropped behind the archive.
+    held: Held,
+}
+
+/// What a download holds beside its files.
+struct Held {
     /// Its lease does not end before the download does.
     _cut: Option<Arc<Cut>>,
+    _pin: Pin,
 }
 
 impl Prepare for Archive {

@@ -9,6 +9,7 @@ use crate::answer::Answer;
 use crate::clock;
 use crate::problem::{Code, Layout, Problem};
 use crate::service::{ICECORE_VERSION, SPOKEN_VERSION};
+use crate::shared::Shared;
 
 /// One line, with the spaces of the original: there are clients that match it as text.
 pub(crate) fn health() -> Answer {
@@ -37,8 +38,18 @@ pub(crate) fn ping(method: &Method) -> Answer {
     answer.with(VARY, HeaderValue::from_static("Accept-Encoding"))
 }
 
+/// As the original states it; names that need no escaping have none.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=values";
+
+pub(crate) fn metrics(shared: &Shared) -> Answer {
+    match shared.metrics_text() {
+        Ok(text) => Answer::typed(StatusCode::OK, METRICS_TYPE, text),
+        Err(error) => Problem::internal(error).answer(Layout::H),
+    }
+}
+
 /// What the original answers when its metrics are switched off.
-pub(crate) fn metrics() -> Answer {
+pub(crate) fn metrics_disabled() -> Answer {
     Problem::new(Code::Forbidden, "metrics disabled").answer(Layout::H)
 }
 

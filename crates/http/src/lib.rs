@@ -37,6 +37,7 @@ mod dispatch;
 mod download;
 mod inspect;
 mod lists;
+mod metrics;
 mod paging;
 mod patience;
 mod prepare;

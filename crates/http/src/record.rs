@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use hyper::{Method, StatusCode};
 
+use crate::metrics::Meter;
+
 /// What is known of a request so far; dropping it writes the line.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -18,6 +20,18 @@ pub(crate) struct Record {
     pub(crate) status: Option<StatusCode>,
     pub(crate) sent_bytes: u64,
     pub(crate) end: End,
+    /// Of a download.
+    pub(crate) meter: Option<Meter>,
+}
+
+impl Record {
+    /// So many bytes of the body were handed to the connection.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.sent_bytes += bytes;
+        if let Some(meter) = &self.meter {
+            meter.sent(bytes);
+        }
+    }
 }
 
 /// How far the answer got.
@@ -43,6 +57,9 @@ impl fmt::Display for End {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            meter.end(self.end, self.started.elapsed());
+        }
         tracing::info!(
             request_id = self.request_id,
             method = %self.method,

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{self, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::metrics::{Fate, Reason};
 use crate::patience::{Patience, Watched};
 use crate::service::{Options, Service};
 use crate::stall::{Pace, Stall};
@@ -98,12 +100,14 @@ async fn connection(
     let patience = Patience::new(head_max, idle_max);
     let Options { client_speed_min: speed_min, client_stall_max: window, .. } = *service.options();
     let pace = Pace { window, speed_min };
-    let socket = TokioIo::new(Watched { stream, patience: patience.clone(), stall: Stall::new(pace) });
+    let fate: Arc<Fate> = Arc::default();
+    let stall = Stall::new(pace, Arc::clone(&fate));
+    let socket = TokioIo::new(Watched { stream, patience: patience.clone(), stall });
     let mut connection = http1::Builder::new()
         .title_case_headers(true)
         .timer(patience)
         .header_read_timeout(head_max)
-        .serve_connection(socket, service);
+        .serve_connection(socket, service.on_connection(Arc::clone(&fate)));
     let must_reset = loop {
         tokio::select! {
             ended = &mut connection => match ended {
@@ -114,10 +118,12 @@ async fn connection(
                 }
             },
             changed = phase.changed() => match *phase.borrow_and_update() {
-                Phase::CutOff => break true,
-                _ if changed.is_err() => break true,
-                Phase::Draining => pin::Pin::new(&mut connection).graceful_shutdown(),
-                Phase::Serving => {}
+                Phase::Serving if changed.is_ok() => {}
+                Phase::Draining if changed.is_ok() => pin::Pin::new(&mut connection).graceful_shutdown(),
+                _ => {
+                    fate.set(Reason::Stopped);
+                    break true;
+                }
             },
         }
     };

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH,
-    HeaderName, HeaderValue, ORIGIN,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -27,6 +27,7 @@ use crate::answer::{Answer, Payload};
 use crate::backend::Backend;
 use crate::body::Body;
 use crate::dispatch::{self, Call};
+use crate::metrics::{Encoding, Fate};
 use crate::problem::{Code, Layout, Problem};
 use crate::pump::Pump;
 use crate::rate::Paced;
@@ -79,6 +80,8 @@ pub struct Options {
     /// How many cuts are kept. A new one takes the place of the one that was not used for the longest time; when all are in use
     /// it is refused with 503.
     pub cuts_max: usize,
+    /// Whether `/metrics` answers with what is counted, or with 403.
+    pub metrics: bool,
     /// [`serve`](crate::serve): a connection without a request.
     pub idle_max: Duration,
     /// [`serve`](crate::serve): bytes a second that a client has to take of an answer on an average, counted over the time in
@@ -106,6 +109,7 @@ impl Default for Options {
             download_rate_max: 0,
             cut_lease: Duration::from_secs(900),
             cuts_max: 16,
+            metrics: true,
             idle_max: Duration::from_secs(180),
             client_speed_min: 1000,
             client_stall_max: Duration::from_secs(60),
@@ -126,6 +130,8 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Service {
     inner: Arc<Inner>,
+    /// Of the connection that this clone serves.
+    fate: Arc<Fate>,
 }
 
 struct Inner {
@@ -158,7 +164,13 @@ impl Service {
                 started_ns,
                 next_request_id: AtomicU64::new(first_id),
             }),
+            fate: Arc::default(),
         }
+    }
+
+    /// For one connection, which says there why it ends.
+    pub(crate) fn on_connection(self, fate: Arc<Fate>) -> Self {
+        Self { fate, ..self }
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -179,12 +191,12 @@ impl Service {
             status: None,
             sent_bytes: 0,
             end: End::ClientGone,
+            meter: None,
         };
         let origin = head.headers.get(ORIGIN).cloned();
         let mut place = None;
         let answer = self.answer(head, body, &mut place).await;
-        let rate = self.inner.shared.rate.clone();
-        Ok(finish(answer, origin, record, |pump| Paced::new(pump, rate), place))
+        Ok(self.finish(answer, origin, record, place))
     }
 
     /// `place`: where a download keeps its own.
@@ -199,7 +211,8 @@ impl Service {
         match route::door(&path) {
             Door::Health => return inspect::health(),
             Door::Ready => return inspect::ready(self.inner.started_ns, self.inner.started.elapsed()),
-            Door::Metrics => return inspect::metrics(),
+            Door::Metrics if self.inner.options.metrics => return self.metrics(&head).await,
+            Door::Metrics => return inspect::metrics_disabled(),
             Door::Ping => return inspect::ping(&head.method),
             Door::Absent => return Answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
             Door::Api if head.method == Method::OPTIONS => return preflight(&head.headers),
@@ -219,6 +232,18 @@ impl Service {
         let until = Instant::now() + self.inner.options.check_max;
         let shared = Arc::clone(&self.inner.shared);
         self.answer_blocking(Call { head, path, body, shared, until }).await
+    }
+
+    /// What `/metrics` answers.
+    #[cfg(test)]
+    pub(crate) fn metrics_text(&self) -> String {
+        self.inner.shared.metrics_text().expect("memory takes all")
+    }
+
+    async fn metrics(&self, head: &Parts) -> Answer {
+        let shared = Arc::clone(&self.inner.shared);
+        let answered = blocking::run(&head.uri, move || inspect::metrics(&shared)).await;
+        answered.unwrap_or_else(|problem| problem.answer(Layout::H))
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, Problem>
@@ -252,6 +277,50 @@ impl Service {
         let answered = blocking::run(&uri, move || dispatch::answer(&*backend, &call)).await;
         answered.unwrap_or_else(|problem| problem.answer(layout))
     }
+
+    /// Adds the headers of all answers and ties the body to the log.
+    fn finish(
+        &self,
+        answer: Answer,
+        origin: Option<HeaderValue>,
+        mut record: Record,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Response<Body> {
+        let Answer { status, mut headers, payload, failure } = answer;
+        if let Some(failure) = failure {
+            tracing::error!(request_id = record.request_id, error = failure, "request failed");
+        }
+        headers.insert(BUILD, HeaderValue::from_static("OSS"));
+        headers.insert(VERSION, HeaderValue::from_static(SPOKEN_VERSION));
+        if !status.is_client_error() && !status.is_server_error() {
+            // Errors are those of the original to the last header.
+            headers.insert(OWN_VERSION, HeaderValue::from_static(ICECORE_VERSION));
+        }
+        if let Some(origin) = origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        record.status = Some(status);
+        let body = match payload {
+            Payload::Bytes(bytes) if record.method == Method::HEAD => {
+                if status != StatusCode::NO_CONTENT {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                }
+                Body::bytes(Bytes::new(), record)
+            }
+            Payload::Bytes(bytes) => Body::bytes(bytes, record),
+            Payload::Stream { chunks, size, batch_bytes, has_digest } => {
+                let encoding = Encoding::of(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes));
+                record.meter = Some(self.inner.shared.metrics.begin(encoding, Arc::clone(&self.fate)));
+                let paced = Paced::new(Pump::new(chunks, batch_bytes), self.inner.shared.rate.clone());
+                let body = Body::stream(paced, size, record, place);
+                if has_digest { body.with_digest() } else { body }
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
 }
 
 /// `OPTIONS` on the API: answered before any token is looked at.
@@ -262,47 +331,6 @@ fn preflight(headers: &HeaderMap) -> Answer {
     Answer::empty(StatusCode::NO_CONTENT)
         .with(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(CORS_METHODS))
         .with(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(CORS_HEADERS))
-}
-
-/// Adds the headers of all answers and ties the body to the log.
-fn finish(
-    answer: Answer,
-    origin: Option<HeaderValue>,
-    mut record: Record,
-    paced: impl FnOnce(Pump) -> Paced,
-    place: Option<OwnedSemaphorePermit>,
-) -> Response<Body> {
-    let Answer { status, mut headers, payload, failure } = answer;
-    if let Some(failure) = failure {
-        tracing::error!(request_id = record.request_id, error = failure, "request failed");
-    }
-    headers.insert(BUILD, HeaderValue::from_static("OSS"));
-    headers.insert(VERSION, HeaderValue::from_static(SPOKEN_VERSION));
-    if !status.is_client_error() && !status.is_server_error() {
-        // Errors are those of the original to the last header.
-        headers.insert(OWN_VERSION, HeaderValue::from_static(ICECORE_VERSION));
-    }
-    if let Some(origin) = origin {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    }
-    record.status = Some(status);
-    let body = match payload {
-        Payload::Bytes(bytes) if record.method == Method::HEAD => {
-            if status != StatusCode::NO_CONTENT {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-            }
-            Body::bytes(Bytes::new(), record)
-        }
-        Payload::Bytes(bytes) => Body::bytes(bytes, record),
-        Payload::Stream { chunks, size, batch_bytes, has_digest } => {
-            let body = Body::stream(paced(Pump::new(chunks, batch_bytes)), size, record, place);
-            if has_digest { body.with_digest() } else { body }
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;

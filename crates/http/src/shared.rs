@@ -1,13 +1,14 @@
-//! What all downloads of a service share: how many and how fast they may be, the threads that compress, the cuts that are kept.
+//! What all downloads of a service share: how many and how fast they may be, the threads that compress, the cuts that are kept, what is counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use icecore_backup::Cuts;
 use icecore_backup::encode::Crew;
+use icecore_backup::{Cuts, Pins, pinned_bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::rate::Rate;
 use crate::service::Options;
@@ -16,6 +17,8 @@ use crate::service::Options;
 pub(crate) struct Shared {
     pub(crate) crew: Arc<Crew>,
     pub(crate) cuts: Cuts,
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) metrics: Metrics,
     pub(crate) rate: Option<Arc<Rate>>,
     places: Arc<Semaphore>,
     wait_max: Duration,
@@ -28,11 +31,19 @@ impl Shared {
         Self {
             crew: Arc::new(Crew::of_all_cores()),
             cuts: Cuts::new(options.cut_lease, options.cuts_max),
+            pins: Arc::default(),
+            metrics: Metrics::new(),
             rate: Rate::new(options.download_rate_max),
             places: Arc::new(Semaphore::new(options.downloads_max.min(Semaphore::MAX_PERMITS))),
             wait_max: options.download_wait_max,
             is_swept: AtomicBool::new(false),
         }
+    }
+
+    /// What `/metrics` answers. Costs O(files that are held).
+    pub(crate) fn metrics_text(&self) -> Result<String, std::fmt::Error> {
+        let (of_cuts, of_downloads) = (self.cuts.snapshots(), self.pins.snapshots());
+        self.metrics.text(self.cuts.len(), pinned_bytes(of_cuts.iter().chain(&of_downloads)))
     }
 
     /// A place among the downloads at once; those who find none wait for one, first come, first served.

@@ -6,10 +6,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
+
+use crate::metrics::{Fate, Reason};
 
 /// What a client has to do.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Pace {
 /// Watches the writes of one connection.
 pub(crate) struct Stall {
     pace: Pace,
+    /// Learns that the client was too slow.
+    fate: Arc<Fate>,
     /// Since when nothing can be written.
     blocked_since: Option<Instant>,
     /// In this window, before that.
@@ -33,9 +38,9 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    pub(crate) fn new(pace: Pace) -> Self {
+    pub(crate) fn new(pace: Pace, fate: Arc<Fate>) -> Self {
         let end = Box::pin(tokio::time::sleep(pace.window));
-        Self { pace, blocked_since: None, blocked: Duration::ZERO, bytes: 0, end }
+        Self { pace, fate, blocked_since: None, blocked: Duration::ZERO, bytes: 0, end }
     }
 
     /// What becomes of a write whose outcome is `poll`.
@@ -68,6 +73,7 @@ impl Stall {
                     return Poll::Pending;
                 }
                 if self.is_slow() {
+                    self.fate.set(Reason::TooSlow);
                     let error = io::Error::new(io::ErrorKind::TimedOut, "the client takes too little");
                     return Poll::Ready(Err(error));
                 }
@@ -112,7 +118,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up_after_a_window() {
-        let mut stall = Stall::new(PACE);
+        let mut stall = Stall::new(PACE, Arc::default());
         let started = Instant::now();
         let error = blocked_for(&mut stall, Duration::from_secs(60)).await.expect("given up");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -121,12 +127,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_enough_is_served_and_one_that_takes_less_is_not() {
-        let mut stall = Stall::new(PACE);
+        let mut stall = Stall::new(PACE, Arc::default());
         for _ in 0..100 {
             assert!(blocked_for(&mut stall, Duration::from_secs(2)).await.is_none());
             wrote(&mut stall, 260).await;
         }
-        let mut stall = Stall::new(PACE);
+        let mut stall = Stall::new(PACE, Arc::default());
         let mut seconds = 0;
         while blocked_for(&mut stall, Duration::from_secs(2)).await.is_none() {
             wrote(&mut stall, 150).await;
@@ -137,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_in_which_we_have_nothing_to_write_does_not_count() {
-        let mut stall = Stall::new(PACE);
+        let mut stall = Stall::new(PACE, Arc::default());
         for _ in 0..20 {
             wrote(&mut stall, 1).await;
             tokio::time::sleep(Duration::from_secs(100)).await;
@@ -147,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_least_speed_a_client_may_wait() {
-        let mut stall = Stall::new(Pace { speed_min: 0, ..PACE });
+        let mut stall = Stall::new(Pace { speed_min: 0, ..PACE }, Arc::default());
         assert!(blocked_for(&mut stall, Duration::from_secs(100_000)).await.is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod logging;
+mod metrics;
 mod routing;
 mod serving;
 mod streams;

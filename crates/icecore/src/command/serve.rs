@@ -53,6 +53,9 @@ pub(crate) struct Arguments {
     /// How many cuts are kept at most
     #[arg(long, value_name = "COUNT", default_value_t = 16)]
     backup_cuts_max: usize,
+    /// Answer 403 on /metrics
+    #[arg(long, env = "INFLUXD_METRICS_DISABLED")]
+    metrics_disabled: bool,
     /// Store new tokens as hashes
     #[arg(long, value_name = "BOOL", env = "INFLUXD_USE_HASHED_TOKENS", default_value_t = true, action = clap::ArgAction::Set)]
     use_hashed_tokens: bool,
@@ -94,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         client_speed_min: arguments.http_min_client_speed,
         cut_lease: Duration::from_secs(arguments.backup_cut_lease),
         cuts_max: arguments.backup_cuts_max,
+        metrics: !arguments.metrics_disabled,
         ..http::Options::default()
     };
     runtime.block_on(listen(address, &database, limits))?;
