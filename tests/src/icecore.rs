@@ -166,3 +166,14 @@ pub fn run_on(name: &str, dir: &Path, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// What `icecore verify` says of a directory or an archive.
+///
+/// # Panics
+/// When it finds damage.
+#[track_caller]
+pub fn verify(path: &Path) -> String {
+    let output = command().arg("verify").arg(path).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

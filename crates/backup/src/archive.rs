@@ -5,13 +5,14 @@
 //! it is on its way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
 use icecore_database::{Database, Error, OpenShard, ShardId};
 use icecore_disk::Stat;
-use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Snapshot, Tombstone, prepare_all};
+use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Snapshot, Spool, Tombstone, prepare_all};
 
 use crate::ustar;
 
@@ -71,7 +72,7 @@ impl ShardArchive {
     /// `NoSuchShard`; `Shard` when the shard is known to be damaged.
     pub fn new(database: &Database, id: ShardId, selection: &Selection) -> Result<Self, Error> {
         let shard = database.shard(id)?;
-        Ok(Self::of(&shard, &database.snapshot(id)?, selection))
+        Ok(Self::of(&shard, &database.snapshot(id)?, selection).spooled(database.spool()))
     }
 
     /// The archive of a shard as a snapshot has it. Reads no block.
@@ -93,6 +94,15 @@ impl ShardArchive {
             ready: VecDeque::new(),
             left_out: 0,
         }
+    }
+
+    /// Takes rewritten files out of the spool, and puts those there that are sent whole. To be called before anything else.
+    #[must_use]
+    pub fn spooled(mut self, spool: Option<&Arc<Spool>>) -> Self {
+        if let Some(spool) = spool {
+            self.members.iter_mut().for_each(|member| member.spooled(spool, self.id.0));
+        }
+        self
     }
 
     /// The moment of the cut as the `since` of the next backup, ns since 1970.

@@ -11,7 +11,7 @@ use icecore_catalog::{
 };
 use icecore_disk::{Disk, LockMode, Map, RealDisk};
 use icecore_kvstore::{HotCopy, Store};
-use icecore_tsm::{Engine, OpenShard, Snapshot, Trust};
+use icecore_tsm::{Engine, OpenShard, Snapshot, Spool, Trust};
 
 use crate::error::Error;
 use crate::export::{self, Format};
@@ -275,6 +275,11 @@ impl Database {
         let groups = self.groups.extend(&self.store, bucket, missing)?;
         self.note_commit();
         Ok(groups)
+    }
+
+    /// The files that were rewritten for backups; `None` of a directory that is open to be read only.
+    pub fn spool(&self) -> Option<&Arc<Spool>> {
+        self.engine.spool()
     }
 
     #[cfg(test)]

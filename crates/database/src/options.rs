@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use icecore_tsm::{EngineOptions, OpenShard, Trusted};
+use icecore_tsm::{EngineOptions, OpenShard, SpoolOptions, Trusted};
 
 use crate::database::now_ns;
 
@@ -42,17 +42,32 @@ pub struct Options {
     pub mode: Mode,
     /// Whether new tokens are stored as hashes; influxd's default since 2.9.
     pub use_hashed_tokens: bool,
+    /// Bytes of files that were rewritten for backups, because points in them are deleted, and are kept for the next one; 0 keeps
+    /// none.
+    pub spool_size_max: u64,
 }
 
 impl Options {
     /// The defaults for a mode.
     pub const fn new(mode: Mode) -> Self {
-        Self { mode, use_hashed_tokens: true }
+        Self { mode, use_hashed_tokens: true, spool_size_max: 4 << 30 }
     }
 
     pub(crate) fn engine(self, trust: Trusted) -> EngineOptions {
-        EngineOptions { on_failure: log_failure, trust, ..EngineOptions::new(now_ns) }
+        let spool = SpoolOptions {
+            size_max: self.spool_size_max,
+            on_failure: log_spool_failure,
+            ..SpoolOptions::default()
+        };
+        EngineOptions { on_failure: log_failure, trust, spool, ..EngineOptions::new(now_ns) }
     }
+}
+
+fn log_spool_failure(error: &icecore_tsm::Error) {
+    let reason = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    tracing::warn!(
+        "{error}{reason}; backups go on, and rewrite files anew that they could have found in the spool"
+    );
 }
 
 fn log_failure(open: &OpenShard, error: &icecore_tsm::Error) {

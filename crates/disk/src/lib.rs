@@ -167,6 +167,8 @@ pub struct DirEntry {
     pub path: PathBuf,
     /// Whether the name is a directory (symbolic links are followed).
     pub is_dir: bool,
+    /// Whether the name is a symbolic link.
+    pub is_link: bool,
 }
 
 impl DirEntry {

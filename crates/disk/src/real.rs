@@ -48,13 +48,14 @@ impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let mut entries = fs::read_dir(dir)?
             .map(|entry| {
-                let path = entry?.path();
+                let entry = entry?;
+                let (path, is_link) = (entry.path(), entry.file_type()?.is_symlink());
                 let is_dir = match fs::metadata(&path) {
                     Ok(meta) => meta.is_dir(),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => false, // a link to nothing
                     Err(error) => return Err(error),
                 };
-                Ok(DirEntry { path, is_dir })
+                Ok(DirEntry { path, is_dir, is_link })
             })
             .collect::<io::Result<Vec<_>>>()?;
         entries.sort();

@@ -116,6 +116,7 @@ impl Backend for Arc<Database> {
             }
         };
         let held = Held { _cut: wanted.cut.clone(), _pin: wanted.pins.hold(snapshot) };
+        let archive = archive.spooled(self.spool());
         let archive = if wanted.copied { archive.copied() } else { archive };
         let (cut_ns, tag) = (Some(archive.cut_ns()), format!("\"{}\"", archive.tag()));
         let (chunks, size, part): (Chunks, _, _) =

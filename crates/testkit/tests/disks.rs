@@ -33,8 +33,8 @@ fn names_lead_to_files(disk: &dyn Disk, dir: &Path) {
     let shared = [disk.lock(&b, LockMode::Shared).unwrap(), disk.lock(&b, LockMode::Shared).unwrap()];
     assert_eq!(kind(disk.lock(&b, LockMode::Exclusive)), io::ErrorKind::WouldBlock);
     drop(shared);
-    assert_eq!(disk.list(dir).unwrap(), [DirEntry { path: inner.clone(), is_dir: true }]);
-    assert_eq!(disk.list(&inner).unwrap(), [DirEntry { path: b.clone(), is_dir: false }]);
+    assert_eq!(disk.list(dir).unwrap(), [DirEntry { path: inner.clone(), is_dir: true, is_link: false }]);
+    assert_eq!(disk.list(&inner).unwrap(), [DirEntry { path: b.clone(), is_dir: false, is_link: false }]);
 
     assert_eq!(kind(disk.remove_dir(&inner)), io::ErrorKind::DirectoryNotEmpty);
     disk.remove(&b).unwrap();

@@ -58,7 +58,7 @@ pub use shard::{
     Conflict, Recovery, Shard, ShardDir, Trust, Writing, Written, adopt, snapshot_together, write_together,
 };
 pub use snapshot::listing::ListedFile;
-pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot, prepare_all};
+pub use snapshot::{Chunks, Deletes, Listing, Member, Snapshot, Spool, SpoolOptions, prepare_all};
 pub use tickets::Tickets;
 pub use units::{Offset, Ticket, TimeRange};
 

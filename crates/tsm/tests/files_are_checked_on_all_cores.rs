@@ -1,5 +1,5 @@
 //! The check before a backup begins finds the same on any number of threads, whenever its time ends.
-#![expect(clippy::unwrap_used, reason = "a helper stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper stops at the first surprise")]
 
 use std::path::Path;
 use std::sync::Arc;

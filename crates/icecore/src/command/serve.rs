@@ -56,6 +56,10 @@ pub(crate) struct Arguments {
     /// Answer 403 on /metrics
     #[arg(long, env = "INFLUXD_METRICS_DISABLED")]
     metrics_disabled: bool,
+    /// Bytes of files that were rewritten for backups, because points in them are deleted, and are kept for the next one, in
+    /// engine/icecore.spool; 0 keeps none
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
+    backup_spool_max: u64,
     /// Store new tokens as hashes
     #[arg(long, value_name = "BOOL", env = "INFLUXD_USE_HASHED_TOKENS", default_value_t = true, action = clap::ArgAction::Set)]
     use_hashed_tokens: bool,
@@ -82,7 +86,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     raise_file_limit();
     let mode = if arguments.read_only { Mode::ReadOnly } else { Mode::ReadWrite };
-    let options = Options { use_hashed_tokens: arguments.use_hashed_tokens, ..Options::new(mode) };
+    let options = Options {
+        use_hashed_tokens: arguments.use_hashed_tokens,
+        spool_size_max: arguments.backup_spool_max,
+        ..Options::new(mode)
+    };
     let database = Arc::new(Database::open(arguments.place.paths(), options)?);
     let runtime =
         tokio::runtime::Runtime::new().map_err(doing("the threads of the server cannot be started"))?;

@@ -221,7 +221,7 @@ impl Names {
     }
 
     fn entries(&self, dir: &Path) -> Vec<DirEntry> {
-        let entry = |is_dir| move |path: &PathBuf| DirEntry { path: path.clone(), is_dir };
+        let entry = |is_dir| move |path: &PathBuf| DirEntry { path: path.clone(), is_dir, is_link: false };
         let inside = |path: &&PathBuf| path.parent() == Some(dir);
         let files = self.files.keys().filter(inside).map(entry(false));
         let mut entries: Vec<_> = files.chain(self.dirs.iter().filter(inside).map(entry(true))).collect();
@@ -455,7 +455,7 @@ mod tests {
         disk.rename(Path::new("/d/i"), Path::new("/d/j")).unwrap();
         assert_eq!(names(&disk), ["/d/j/0/a", "/d/j/b"]);
         let entries = disk.list(Path::new("/d")).unwrap();
-        assert_eq!(entries, [DirEntry { path: "/d/j".into(), is_dir: true }]);
+        assert_eq!(entries, [DirEntry { path: "/d/j".into(), is_dir: true, is_link: false }]);
         disk.sync_dir(Path::new("/d/j")).unwrap();
         for seed in 0..20 {
             let left = names(&disk.after_power_loss(Loss::Torn(seed))).concat();

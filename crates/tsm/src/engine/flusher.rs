@@ -93,6 +93,9 @@ impl Shared {
                     failed.insert(open.id, Instant::now());
                 }
             }
+            if let Some(spool) = &self.inner.spool {
+                spool.free_unused(Instant::now());
+            }
             if !self.sleep() {
                 return;
             }

@@ -25,7 +25,7 @@ use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::format::batch::Batch;
 use crate::shard::{Shard, Trust, Writing, Written, snapshot_together, write_together};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Spool, SpoolOptions};
 use crate::tickets::Tickets;
 
 /// Who is right in which shard, where a manifest and its directory differ.
@@ -67,6 +67,8 @@ pub struct EngineOptions {
     pub trust: Trusted,
     /// Told of every flush in the background that failed. It is tried again; no point is lost.
     pub on_failure: fn(&OpenShard, &Error),
+    /// What is kept of files that were rewritten for backups.
+    pub spool: SpoolOptions,
 }
 
 impl EngineOptions {
@@ -80,6 +82,7 @@ impl EngineOptions {
             patience: Duration::from_secs(10),
             trust: Trust::Manifest.into(),
             on_failure: |_, _| {},
+            spool: SpoolOptions::default(),
         }
     }
 }
@@ -118,6 +121,7 @@ struct Inner {
     root: PathBuf,
     shards: RwLock<BTreeMap<u64, Arc<OpenShard>>>,
     writing: Option<Writing>,
+    spool: Option<Arc<Spool>>,
     opened: Instant,
 }
 
@@ -128,7 +132,9 @@ impl Engine {
     /// # Errors
     /// `Io` when a directory above the shards cannot be read, `Unfit` when two directories claim one number.
     pub fn open_read_only(disk: &Arc<dyn Disk>, root: &Path, trust: &Trusted) -> Result<Self> {
-        Self::with(disk, root, None, |found| Shard::open_read_only(&**disk, &found.dir, trust.of(found.id)))
+        Self::with(disk, root, None, None, |found| {
+            Shard::open_read_only(&**disk, &found.dir, trust.of(found.id))
+        })
     }
 
     /// Opens every shard below `root` to write it; nobody else may. As [`open_read_only`](Self::open_read_only).
@@ -146,7 +152,8 @@ impl Engine {
             let writing = Writing { trust: options.trust.of(found.id), ..writing.clone() };
             Shard::open(disk, &found.dir, &writing)
         };
-        let mut engine = Self::with(disk, root, Some(writing.clone()), open)?;
+        let spool = Some(Arc::new(Spool::open(disk, root, options.spool)));
+        let mut engine = Self::with(disk, root, Some(writing.clone()), spool, open)?;
         engine.flusher =
             Some(Flusher::start(Arc::clone(&engine.inner), options.clone()).map_err(Error::io_unnamed)?);
         Ok(engine)
@@ -156,6 +163,7 @@ impl Engine {
         disk: &Arc<dyn Disk>,
         root: &Path,
         writing: Option<Writing>,
+        spool: Option<Arc<Spool>>,
         open: impl Fn(&Found) -> Result<Shard> + Sync,
     ) -> Result<Self> {
         let found = find::find(&**disk, root)?;
@@ -166,6 +174,7 @@ impl Engine {
             root: root.to_owned(),
             shards: RwLock::new(shards),
             writing,
+            spool,
             opened: Instant::now(),
         };
         Ok(Self { inner: Arc::new(inner), flusher: None, creating: Mutex::new(()) })
@@ -258,6 +267,11 @@ impl Engine {
             Some(_) => self.flush(),
             None => Ok(()),
         }
+    }
+
+    /// The files that were rewritten for backups; `None` of an engine that is open to be read only.
+    pub fn spool(&self) -> Option<&Arc<Spool>> {
+        self.inner.spool.as_ref()
     }
 
     /// Bytes of points that are in no file yet, and of writes on their way.

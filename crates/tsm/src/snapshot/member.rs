@@ -8,7 +8,8 @@ use bytes::Bytes;
 use icecore_disk::Stat;
 
 use super::rewrite::{Plan, Planner, Position};
-use super::rewriting::Rewriting;
+use super::rewriting::{Rewriting, Spooling};
+use super::spool::{Kept, Spool};
 use crate::error::{Error, Result};
 use crate::file::check::{Checker, Part};
 use crate::file::digest::Digest;
@@ -81,6 +82,8 @@ pub struct Member {
     planner: Planner,
     /// How far the blocks that a planned file copies were checked ahead.
     ahead: Position,
+    /// Where it is kept when it was rewritten.
+    spooling: Option<Spooling>,
     /// `None` while a file with deletes is not planned.
     content: Option<Content>,
 }
@@ -89,6 +92,8 @@ pub struct Member {
 enum Content {
     AsIs,
     Rewritten(Arc<Plan>),
+    /// Rewritten before.
+    Kept(Arc<Kept>),
     Gone,
 }
 
@@ -96,8 +101,26 @@ impl Member {
     pub(super) fn new(file: Arc<TsmFile>, deletes: Deletes, damage: Arc<Damage>) -> Self {
         let is_rewritten = deletes == Deletes::Apply && file.has_deletes();
         let content = (!is_rewritten).then_some(Content::AsIs);
-        let (planner, ahead) = (Planner::default(), Position::default());
-        Self { file, deletes, damage, checker: Checker::default(), planner, ahead, content }
+        let (checker, planner, ahead) = (Checker::default(), Planner::default(), Position::default());
+        Self { file, deletes, damage, checker, planner, ahead, spooling: None, content }
+    }
+
+    /// Takes a file that has to be rewritten out of the spool if it is there, and puts it there if it is sent whole. `shard` is a
+    /// number that no other shard of the spool has. To be called before anything else.
+    pub fn spooled(&mut self, spool: &Arc<Spool>, shard: u64) {
+        if !self.needs_plan() {
+            return;
+        }
+        let mut hasher = blake3::Hasher::new();
+        // Another version may encode differently what is left of a block.
+        hasher.update(env!("CARGO_PKG_VERSION").as_bytes()).update(&shard.to_be_bytes());
+        self.fingerprint(&mut hasher);
+        let spooling = Spooling::new(Arc::clone(spool), hasher.finalize());
+        if let Some(kept) = spooling.find() {
+            self.file.set_rewritten(kept.size(), kept.digest());
+            self.content = Some(Content::Kept(kept));
+        }
+        self.spooling = Some(spooling);
     }
 
     /// The tombstone that leaves before the file: with [`Deletes::Keep`], if there is one.
@@ -126,6 +149,7 @@ impl Member {
         match &self.content {
             Some(Content::AsIs) => Some(self.file.size()),
             Some(Content::Rewritten(plan)) => Some(plan.size()),
+            Some(Content::Kept(kept)) => Some(kept.size()),
             Some(Content::Gone) => Some(0),
             None => self.file.rewritten().map(|(size, _)| size),
         }
@@ -174,9 +198,10 @@ impl Member {
         self.advance(|read| read >= bytes).map(drop)
     }
 
-    /// Frees the memory of the plan of a file that was sent whole.
+    /// Frees the memory of the plan of a file that was sent whole, and its place in the spool if that is needed.
     pub fn forget_plan(&mut self) {
-        if self.file.rewritten().is_some() && matches!(self.content, Some(Content::Rewritten(_))) {
+        let is_planned = matches!(self.content, Some(Content::Rewritten(_) | Content::Kept(_)));
+        if is_planned && self.file.rewritten().is_some() {
             self.content = None;
         }
     }
@@ -275,16 +300,32 @@ impl Member {
     /// # Errors
     /// As [`plan`](Self::plan), which is done before if it was not.
     pub fn chunks(&mut self) -> Result<Chunks> {
-        self.advance(|_| false)?;
+        self.chunks_that(true)
+    }
+
+    /// The same; `keeps`: a file that is rewritten goes to the spool.
+    fn chunks_that(&mut self, keeps: bool) -> Result<Chunks> {
+        let reading = match (&self.content, &self.spooling) {
+            (Some(Content::Kept(kept)), Some(spooling)) => spooling.read(kept),
+            _ => None,
+        };
+        if reading.is_none() && matches!(self.content, Some(Content::Kept(_))) {
+            self.content = None; // it was lost since
+        }
+        if reading.is_none() {
+            self.advance(|_| false)?;
+        }
         if let (Some(Content::Rewritten(plan)), Some((size, _))) = (&self.content, self.file.rewritten())
             && plan.size() != size
         {
             let error = Error::corrupt("deletes leave another length than before", Offset::START);
             return Err(self.damage.note(error.in_file(self.file.path())));
         }
-        let rewriting = match &self.content {
-            Some(Content::Rewritten(plan)) => {
-                Some(Box::new(Rewriting::new(Arc::clone(&self.file), Arc::clone(plan))))
+        let (file, spooling) = (Arc::clone(&self.file), self.spooling.clone());
+        let rewriting = match (&self.content, reading) {
+            (_, Some(reading)) => Some(Rewriting::of_spool(file, reading, spooling)),
+            (Some(Content::Rewritten(plan)), _) => {
+                Some(Rewriting::of_plan(file, Arc::clone(plan), spooling.filter(|_| keeps)))
             }
             _ => None,
         };
@@ -317,7 +358,7 @@ impl Member {
         if let Some((_, digest)) = self.file.rewritten() {
             return Ok(digest);
         }
-        self.chunks()?.try_for_each(|chunk| chunk.map(drop))?;
+        self.chunks_that(false)?.try_for_each(|chunk| chunk.map(drop))?;
         Ok(self.file.rewritten().map_or_else(|| blake3::hash(&[]), |(_, digest)| digest))
     }
 }
@@ -334,7 +375,7 @@ pub struct Chunks {
     /// Nothing is left of the file.
     is_gone: bool,
     /// Of a file that does not leave as it is.
-    rewriting: Option<Box<Rewriting>>,
+    rewriting: Option<Rewriting>,
     /// Of a file that leaves as it is, until it is checked.
     checker: Checker,
     reads: Reads,

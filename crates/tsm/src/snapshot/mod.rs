@@ -7,6 +7,7 @@ pub(crate) mod listing;
 mod member;
 mod rewrite;
 mod rewriting;
+mod spool;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::units::{Ticket, TimeRange};
 pub use ahead::prepare_all;
 pub use listing::Listing;
 pub use member::{Chunks, Deletes, Member};
+pub use spool::{Spool, SpoolOptions};
 
 /// The files of a shard at one moment. Holding it keeps them readable; it holds no lock.
 #[derive(Clone, Debug)]

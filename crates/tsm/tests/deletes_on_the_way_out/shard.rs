@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use icecore_disk::{Disk, RealDisk};
@@ -87,8 +87,21 @@ impl OneFile {
     }
 }
 
+/// What lies in a spool below `root`: names and lengths.
+pub(crate) fn spooled(root: &Path) -> Vec<(PathBuf, u64)> {
+    let dir = root.join("icecore.spool");
+    let entries = fs::read_dir(&dir).map(|entries| entries.map(|entry| entry.unwrap()).collect());
+    let mut files: Vec<_> = entries
+        .unwrap_or_else(|_| Vec::new())
+        .iter()
+        .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+        .collect();
+    files.sort();
+    files
+}
+
 /// Flips a bit of a file.
-pub(crate) fn flip(path: &std::path::Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let mut bytes = fs::read(path).unwrap();
     bytes[usize::try_from(at).unwrap()] ^= 0x10;
     fs::write(path, bytes).unwrap();
