@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The directory is made first (`icecore_benches::history`); after that all its files are in the page cache. A run asks for all shards,
-//! one after the other, each on a connection of its own; the client reads and drops what comes, on the same
+//! one after the other, each on a connection of its own; those of identity take turns; the client reads and drops what comes, on the same
 //! cores. What ours sends as identity is what nginx and the loop serve; the body that gzip unpacks to is compared with it before anything is
 //! measured. nginx is found through `NGINX_BIN` or on `PATH` and must be there unless it is left out; influxd 2.9 and the CLI take part
 //! when `INFLUXD_BIN` and `INFLUX_BIN` are set.
@@ -25,7 +25,7 @@ use icecore_benches::history::{self, Scale};
 use icecore_benches::table::Table;
 use tempfile::TempDir;
 
-use runs::{Row, Runs};
+use runs::{Contestant, Row, Runs};
 use servers::Server;
 
 /// Compare downloads of shards with nginx and influxd
@@ -87,12 +87,14 @@ fn main() -> ExitCode {
     let mut identity = Vec::new();
     if !arguments.no_nginx {
         let nginx = Server::nginx(&arguments.nginx, files.path());
-        identity.push(runs.downloads("nginx, sendfile", nginx, "", "identity"));
+        identity.push(Contestant::Waiting("nginx, sendfile", nginx));
     }
-    identity.push(runs.downloads("a bare loop over maps", Server::bare(files.path()), "", "identity"));
-    identity.push(runs.first_downloads("icecore serve, first send", || Server::icecore(dir)));
-    identity.push(runs.downloads("icecore serve, checked", Server::icecore(dir), "", "identity"));
-    identity.extend(influxd().map(|server| runs.downloads("influxd 2.9", server, "", "identity")));
+    identity.push(Contestant::Waiting("a bare loop over maps", Server::bare(files.path())));
+    let start = || Server::icecore(dir);
+    let names = ["icecore serve, first send", "icecore serve, checked"];
+    identity.push(Contestant::Starting(names, &start));
+    identity.extend(influxd().map(|server| Contestant::Waiting("influxd 2.9", server)));
+    let identity = runs.in_turns(identity);
     print("identity", &identity, total);
 
     let mut coded = Vec::new();

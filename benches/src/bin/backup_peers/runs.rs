@@ -17,6 +17,14 @@ pub(crate) struct Runs<'a> {
     pub(crate) slow_rounds: usize,
 }
 
+/// Who takes part.
+pub(crate) enum Contestant<'a> {
+    /// A server that goes on.
+    Waiting(&'static str, Server),
+    /// One that is started for each round: what it sends first, and what it sends again.
+    Starting([&'static str; 2], &'a dyn Fn() -> Server),
+}
+
 /// One run over all shards.
 #[derive(Clone, Copy, Debug)]
 struct Run {
@@ -57,15 +65,40 @@ impl Runs<'_> {
         Row { name, runs }
     }
 
-    /// Each time from a server that has sent nothing before.
-    pub(crate) fn first_downloads(self, name: &'static str, start: impl Fn() -> Server) -> Row {
-        let run = |_| {
-            let server = start();
-            let run = self.run(&server, "", "identity");
-            server.stop();
-            run
-        };
-        Row { name, runs: (0..self.rounds).map(run).collect() }
+    /// Downloads of identity from all, in turns: what the machine does meanwhile hits all alike. Those that wait for requests have
+    /// a first time that does not count.
+    pub(crate) fn in_turns(self, contestants: Vec<Contestant<'_>>) -> Vec<Row> {
+        let download = |server: &Server| self.run(server, "", "identity");
+        let mut rows: Vec<Row> = Vec::new();
+        for contestant in &contestants {
+            match contestant {
+                Contestant::Waiting(name, server) => {
+                    download(server);
+                    rows.push(Row { name, runs: Vec::new() });
+                }
+                Contestant::Starting(names, _) => {
+                    rows.extend(names.map(|name| Row { name, runs: Vec::new() }))
+                }
+            }
+        }
+        for _ in 0..self.rounds {
+            let runs = contestants.iter().flat_map(|contestant| match contestant {
+                Contestant::Waiting(_, server) => vec![download(server)],
+                Contestant::Starting(names, start) => {
+                    let server = start();
+                    let runs = names.iter().map(|_| download(&server)).collect();
+                    server.stop();
+                    runs
+                }
+            });
+            rows.iter_mut().zip(runs).for_each(|(row, run)| row.runs.push(run));
+        }
+        for contestant in contestants {
+            if let Contestant::Waiting(_, server) = contestant {
+                server.stop();
+            }
+        }
+        rows
     }
 
     fn run(self, server: &Server, headers: &str, coding: &str) -> Run {
