@@ -163,16 +163,7 @@ pub fn register(history: &History, scale: Scale) -> Vec<u64> {
     let made = history.dir.path().join("made");
     fs::rename(&policy, &made).expect("the directory of the made shards");
     fs::create_dir(&policy).expect("a temporary directory takes files");
-    let bucket = FLEET_BUCKET.parse().expect("16 digits");
-    let database = Database::open(Paths::in_dir(history.dir.path()), Options::new(Mode::ReadWrite));
-    let database = database.expect("a sound directory");
-    for week in 0..scale.weeks {
-        // One after the other: shards are numbered as they are needed.
-        let point = Point::new("made", time(Rhythm::Steady, week, 0, 0)).field("known", true);
-        let written = database.write_points(bucket, &[point]).expect("a point that can be written");
-        assert_eq!((written.points, written.partial), (1, None));
-    }
-    drop(database);
+    write_into(history.dir.path(), scale);
     fs::remove_dir_all(&policy).expect("what was just written");
     fs::rename(&made, &policy).expect("the directory of the made shards");
     for left in ["engine/icecore.lock", "engine/wal"] {
@@ -183,6 +174,22 @@ pub fn register(history: &History, scale: Scale) -> Vec<u64> {
     let shards: Vec<u64> = (1..).take(scale.weeks + 1).collect();
     assert!(shards.iter().all(|shard| policy.join(shard.to_string()).is_dir()), "a shard for each week");
     shards
+}
+
+/// Writes a point into each week of a directory, and flushes it: so its shards have manifests.
+///
+/// # Panics
+/// When it is no directory of [`make`], or in use.
+pub fn write_into(dir: &Path, scale: Scale) {
+    let bucket = FLEET_BUCKET.parse().expect("16 digits");
+    let database = Database::open(Paths::in_dir(dir), Options::new(Mode::ReadWrite));
+    let database = database.expect("a sound directory");
+    for week in 0..scale.weeks {
+        // One after the other: shards are numbered as they are needed.
+        let point = Point::new("made", time(Rhythm::Steady, week, 0, 0)).field("known", true);
+        let written = database.write_points(bucket, &[point]).expect("a point that can be written");
+        assert_eq!((written.points, written.partial), (1, None));
+    }
 }
 
 /// Writes the files of a week.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The directory is made first (`icecore_benches::history`); after that all its files are in the page cache. A run asks for all shards,
-//! one after the other, each on a connection of its own; those of identity take turns; the client reads and drops what comes, on the same
+//! one after the other, each on a connection of its own; those of identity take turns; `own shards` are the same with a point more, flushed, so that manifests list their files; the client reads and drops what comes, on the same
 //! cores. What ours sends as identity is what nginx and the loop serve; the body that gzip unpacks to is compared with it before anything is
 //! measured. nginx is found through `NGINX_BIN` or on `PATH` and must be there unless it is left out; influxd 2.9 and the CLI take part
 //! when `INFLUXD_BIN` and `INFLUX_BIN` are set.
@@ -93,6 +93,11 @@ fn main() -> ExitCode {
     let start = || Server::icecore(dir);
     let names = ["icecore serve, first send", "icecore serve, checked"];
     identity.push(Contestant::Starting(names, &start));
+    let own = servers::copy(&history);
+    history::write_into(own.path(), scale);
+    let start_own = || Server::icecore(own.path());
+    let names = ["icecore serve, first send of its own shards", "icecore serve, its own shards, checked"];
+    identity.push(Contestant::Starting(names, &start_own));
     identity.extend(influxd().map(|server| Contestant::Waiting("influxd 2.9", server)));
     let identity = runs.in_turns(identity);
     print("identity", &identity, total);
