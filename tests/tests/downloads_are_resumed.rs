@@ -182,6 +182,70 @@ fn compressed_answers_have_no_tag_and_no_parts() {
 }
 
 #[test]
+fn who_has_the_state_gets_304_and_who_has_another_gets_it_or_a_refusal() {
+    let written = Written::start(&[]);
+    let (client, path) = (&written.client, written.path());
+    let whole = client.get(&path);
+    let (tag, cut) = (header(&whole, "ETag"), header(&whole, "Icecore-Cut"));
+    let ask = |headers: &[(&str, &str)]| client.send("GET", &path, headers, &[]);
+    let (weak, list) = (format!("W/{tag}"), format!("\"0\", {tag}"));
+    for known in [tag, &weak, &list, "*"] {
+        let answer = ask(&[("If-None-Match", known), ("Range", "bytes=5-"), ("If-Range", tag)]);
+        assert_eq!((answer.status, answer.body.len()), (304, 0), "{known}");
+        assert_eq!((header(&answer, "ETag"), header(&answer, "Icecore-Cut")), (tag, cut));
+        assert_eq!(header(&answer, "Vary"), "Accept-Encoding");
+        // Nothing that would be taken for the length of the body that the client has.
+        assert_eq!((answer.header("Content-Length"), answer.header("Content-Type")), (None, None));
+    }
+    assert!(ask(&[("If-None-Match", "\"0\"")]).body == whole.body);
+    for mine in [tag, &list, "*"] {
+        assert!(ask(&[("If-Match", mine)]).body == whole.body, "{mine}");
+    }
+    assert_is_rest(&ask(&[("If-Match", tag), ("Range", "bytes=700-")]), &whole.body, 700);
+    assert_eq!(ask(&[("If-Match", "*"), ("Range", "bytes=700-")]).status, 200, "any version is none");
+    for other in ["\"0\"", &weak] {
+        let answer = ask(&[("If-Match", other), ("If-None-Match", tag), ("Range", "bytes=700-")]);
+        assert_eq!((answer.status, header(&answer, "X-Platform-Error-Code")), (412, "invalid"), "{other}");
+        assert!(answer.text().contains(&tag[1..33]), "{}", answer.text());
+    }
+    // What is compressed has no tag: it is never known by one, and nobody goes on with it.
+    let gzip = ("Accept-Encoding", "gzip");
+    assert_eq!(ask(&[gzip, ("If-None-Match", tag)]).decoded(), whole.body);
+    assert_eq!(ask(&[gzip, ("If-Match", tag)]).status, 412);
+    assert_eq!(ask(&[gzip, ("If-None-Match", "*")]).header("ETag"), None);
+    // Other answers than 200 come first.
+    let conditions = [("If-None-Match", "*"), ("If-Match", "\"0\"")];
+    for (target, status) in [("/api/v2/backup/shards/99", 404), ("/api/v2/backup/shards/x", 400)] {
+        assert_eq!(client.send("GET", target, &conditions, &[]).status, status);
+    }
+    assert_eq!(written.server.client().send("GET", &path, &conditions, &[]).status, 401);
+
+    client.write("main", "first", &format!("late v=1 {MONDAY_NS}"));
+    assert_eq!(ask(&[("If-Match", tag)]).status, 412);
+    let after = ask(&[("If-None-Match", tag)]);
+    assert!(after.status == 200 && header(&after, "ETag") != tag && after.body == client.body_of(&path));
+    written.server.stop();
+}
+
+#[test]
+fn curl_downloads_a_state_once() {
+    let (_dir, server, client) = fleet();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, tag) = (dir.path().join("shard.tar"), dir.path().join("tag"));
+    let (url, tag) = (format!("{}{SHARD}", client.url()), tag.to_str().unwrap());
+    let arguments =
+        ["--etag-save", tag, "--etag-compare", tag, "--write-out", "%{http_code} %{size_download}"];
+    let whole = client.get(SHARD).body;
+    for expected in [format!("200 {}", whole.len()), "304 0".to_owned(), "304 0".to_owned()] {
+        let Some(output) = curl(&url, FLEET.token, &file, &arguments) else { return };
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        assert!(fs::read(&file).unwrap() == whole);
+    }
+    server.stop();
+}
+
+#[test]
 fn after_a_change_if_range_gets_the_whole_of_the_new_state() {
     let written = Written::start(&[]);
     let path = written.path();

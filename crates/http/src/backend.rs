@@ -13,6 +13,7 @@ use icecore_catalog::{
 };
 use icecore_database::{Cut, Precision};
 
+use crate::conditions::Conditions;
 use crate::download::Download;
 use crate::problem::{Code, Problem};
 use crate::range;
@@ -79,6 +80,8 @@ pub(crate) struct WantedShard {
     /// The bytes will be worked on and are to be in memory: a map is for those who hand them on.
     pub(crate) copied: bool,
     pub(crate) range: range::Ask,
+    /// Of a body that is not wanted nothing needs to be read.
+    pub(crate) conditions: Conditions,
     pub(crate) until: Instant,
 }
 

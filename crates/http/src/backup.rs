@@ -20,6 +20,7 @@ use crate::answer::{Answer, Payload};
 use crate::backend::{Backend, Caller, WantedShard};
 use crate::clock;
 use crate::coding::Ask;
+use crate::conditions::{Conditions, Verdict};
 use crate::cut;
 use crate::download::{Chunks, Download, Exact, First};
 use crate::problem::{Code, Layout, Problem};
@@ -100,18 +101,46 @@ pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> An
         };
         // Who looks at the bytes, as a compressor and a digest do, reads them without a map (design D3).
         let copied = ask.may_compress() || takes_trailers(request.headers);
-        // What is compressed has no parts.
-        let range = match ask.may_compress() {
-            true => range::Ask::default(),
-            false => range::Ask::of(request.headers, names_cut),
+        let conditions = Conditions::of(request.headers);
+        // What is compressed has no parts, and no tag that could be asked for before.
+        let (range, early) = match ask.may_compress() {
+            true => (range::Ask::default(), Conditions::default()),
+            false => (range::Ask::of(request.headers, names_cut), conditions.clone()),
         };
         let until = request.until;
         let pins = Arc::clone(&request.shared.pins);
-        let download = backend.shard(&WantedShard { id, selection, cut, pins, copied, range, until })?;
+        let download = backend.shard(&WantedShard {
+            id,
+            selection,
+            cut,
+            pins,
+            copied,
+            range,
+            conditions: early,
+            until,
+        })?;
         let coding = ask.choose(download.size)?;
-        let answer = send(download, OCTETS, coding, request)?;
+        let answer = match conditions.verdict(download.tag.as_deref().filter(|_| coding.is_none())) {
+            Verdict::Wanted => send(download, OCTETS, coding, request)?,
+            Verdict::Known => known(&download, coding)?,
+            Verdict::Another => return Err(another(&download, coding)),
+        };
         Ok(if names_cut { leased(answer, request) } else { answer })
     })
+}
+
+/// The client has what it would be sent.
+fn known(download: &Download, coding: Option<Coding>) -> Result<Answer, Problem> {
+    described(Answer::empty(StatusCode::NOT_MODIFIED), download, coding)
+}
+
+/// The client goes on with something else than what it would be sent.
+fn another(download: &Download, coding: Option<Coding>) -> Problem {
+    let why = match (&download.tag, coding) {
+        (Some(tag), None) => format!("If-Match does not name the shard as it is now: {tag}"),
+        _ => "If-Match names a tag, and a compressed body has none".to_owned(),
+    };
+    Problem::new(Code::AnotherState, why)
 }
 
 /// Keeps a cut, and sees to it that it is freed.
@@ -187,8 +216,8 @@ fn send(
     coding: Option<Coding>,
     request: Request<'_>,
 ) -> Result<Answer, Problem> {
-    let Download { chunks, size, cut_ns, tag, part } = download;
-    let mut answer = Answer::empty(StatusCode::OK);
+    let mut answer = described(Answer::empty(StatusCode::OK), &download, coding)?;
+    let Download { chunks, size, part, .. } = download;
     let (chunks, size) = match part {
         Part::Whole => (chunks, size),
         Part::Some { start, end, of } => {
@@ -209,12 +238,6 @@ fn send(
         None => chunks,
     };
     answer = answer.with(CONTENT_TYPE, header(content_type)?);
-    if let Some(cut_ns) = cut_ns {
-        answer = answer.with(CUT, header(&clock::rfc3339_ns(cut_ns))?);
-    }
-    if let (Some(tag), None) = (tag, coding) {
-        answer = answer.with(ETAG, header(&tag)?).with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    }
     // Trailers stand behind chunks, and the digest is that of a whole body.
     let has_digest = part == Part::Whole && takes_trailers(request.headers);
     if has_digest {
@@ -236,6 +259,17 @@ fn send(
             Payload::Stream { chunks, size: None, batch_bytes: CODED_BATCH_BYTES, has_digest }
         }
     };
+    Ok(answer)
+}
+
+/// The moment of a download, and its tag if it leaves as it is.
+fn described(mut answer: Answer, download: &Download, coding: Option<Coding>) -> Result<Answer, Problem> {
+    if let Some(cut_ns) = download.cut_ns {
+        answer = answer.with(CUT, header(&clock::rfc3339_ns(cut_ns))?);
+    }
+    if let (Some(tag), None) = (&download.tag, coding) {
+        answer = answer.with(ETAG, header(tag)?).with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
     Ok(answer)
 }
 

@@ -1,6 +1,7 @@
 //! A data directory as the service sees it, and where the errors of the crates below get their codes.
 
 use std::error::Error as StdError;
+use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use icecore_catalog::{
 use icecore_database::{Cut, Database, Error, Partial, Precision, ShardId, WriteError};
 
 use crate::backend::{Backend, Caller, WantedShard};
+use crate::conditions::Verdict;
 use crate::download::{BrokenOff, Chunks, Download};
 use crate::prepare::{self, Prepare, Prepared};
 use crate::problem::{Code, Problem};
@@ -119,6 +121,15 @@ impl Backend for Arc<Database> {
         let archive = archive.spooled(self.spool());
         let archive = if wanted.copied { archive.copied() } else { archive };
         let (cut_ns, tag) = (Some(archive.cut_ns()), format!("\"{}\"", archive.tag()));
+        if wanted.conditions.verdict(Some(&tag)) != Verdict::Wanted {
+            return Ok(Download {
+                chunks: Box::new(iter::empty()),
+                size: None,
+                cut_ns,
+                tag: Some(tag),
+                part: Part::Whole,
+            });
+        }
         let (chunks, size, part): (Chunks, _, _) =
             match prepare::in_time(Archive { archive, held }, wanted.until)? {
                 Prepared::InTime(Archive { mut archive, held }) => {

@@ -30,6 +30,7 @@ mod blocking;
 mod body;
 mod clock;
 mod coding;
+mod conditions;
 mod credentials;
 mod cut;
 mod database;

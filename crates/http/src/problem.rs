@@ -29,6 +29,7 @@ pub(crate) enum Code {
     Unauthorized,
     MethodNotAllowed,
     NotAcceptable,
+    AnotherState,
     BehindTheEnd,
     RequestTooLarge,
     Unprocessable,
@@ -48,6 +49,7 @@ impl Code {
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
             Self::MethodNotAllowed => ("method not allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::NotAcceptable => ("invalid", StatusCode::NOT_ACCEPTABLE), // the original has no word for it
+            Self::AnotherState => ("invalid", StatusCode::PRECONDITION_FAILED), // nor for this
             Self::BehindTheEnd => ("invalid", StatusCode::RANGE_NOT_SATISFIABLE), // nor for this
             Self::RequestTooLarge => ("request too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Unprocessable => ("unprocessable entity", StatusCode::UNPROCESSABLE_ENTITY),

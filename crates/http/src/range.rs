@@ -7,11 +7,15 @@
 //! |---|---|
 //! | no `Range`, more than one range, another unit, not of this form | whole |
 //! | `Range`, `If-Range` is not the `ETag` | whole |
-//! | `Range`, no `If-Range`, the URL names no cut | whole |
-//! | `Range`, `If-Range` is the `ETag` or absent and a cut is named | the part, or 416 if it lies behind the end |
+//! | `Range`, no `If-Range`, neither the URL names a cut nor `If-Match` the `ETag` | whole |
+//! | `Range`, `If-Range` is the `ETag`, or is absent and a cut or the `ETag` is named | the part, or 416 if it lies behind the end |
+//!
+//! That `If-Match` names another state, or `If-None-Match` this one, was asked before ([`conditions`](crate::conditions)).
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, IF_RANGE, RANGE};
+
+use crate::conditions::Conditions;
 
 /// What a request says of parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +23,7 @@ pub(crate) struct Ask {
     range: Option<Range>,
     if_range: Option<Vec<u8>>,
     names_cut: bool,
+    conditions: Conditions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,7 @@ impl Ask {
             // Any value that is not our tag means the whole, several too.
             if_range: headers.get(IF_RANGE).map(|value| value.as_bytes().to_vec()),
             names_cut,
+            conditions: Conditions::of(headers),
         }
     }
 
@@ -63,7 +69,7 @@ impl Ask {
     pub(crate) fn part(&self, etag: &str, size: Option<u64>) -> Part {
         let matches = match &self.if_range {
             Some(validator) => validator == etag.as_bytes(),
-            None => self.names_cut,
+            None => self.names_cut || self.conditions.goes_on_with(etag),
         };
         let (Some(range), Some(of), true) = (self.range, size, matches) else { return Part::Whole };
         let (start, end) = match range {
@@ -99,7 +105,7 @@ fn number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::{HeaderValue, IF_MATCH};
 
     use super::*;
 
@@ -174,5 +180,20 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::from_static(range));
         assert_eq!(Ask::of(&headers, true).part(TAG, None), Part::Whole, "of no known size");
+    }
+
+    #[test]
+    fn a_client_that_goes_on_with_the_tag_alone_has_named_the_version() {
+        let part = |if_match: &str, if_range: Option<&str>| {
+            let lines = [(RANGE, "bytes=10-"), (IF_MATCH, if_match)];
+            let lines = lines.into_iter().chain(if_range.map(|validator| (IF_RANGE, validator)));
+            let headers = lines.map(|(name, value)| (name, HeaderValue::from_str(value).unwrap())).collect();
+            Ask::of(&headers, false).part(TAG, Some(1000))
+        };
+        let rest = Part::Some { start: 10, end: 1000, of: 1000 };
+        assert_eq!(part(TAG, None), rest);
+        assert_eq!(part("\"9\", \"0123\"", Some(TAG)), rest);
+        assert_eq!(part("*", None), Part::Whole, "any version is none");
+        assert_eq!(part(TAG, Some("\"9\"")), Part::Whole, "If-Range decides");
     }
 }

@@ -143,6 +143,32 @@ async fn a_damaged_block_is_a_500_that_names_it_and_the_rest_is_served() {
     get(server, "/api/v2/backup/shards/1", "gzip").await.body().unwrap();
 }
 
+#[tokio::test]
+async fn who_has_the_state_is_told_so_without_a_look_into_its_files() {
+    let dir = fixtures::unpack("kitchen-sink");
+    let path = "/api/v2/backup/shards/2";
+    let tag = {
+        let server = server::start(dir.path(), Mode::ReadOnly).await;
+        get(server, path, "identity").await.header("ETag").unwrap().to_owned()
+    };
+    let data = dir.path().join("engine/data");
+    let file =
+        walk(&data).into_iter().find(|path| path.components().any(|part| part.as_os_str() == "2")).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    let server = server::start(dir.path(), Mode::ReadOnly).await;
+    let known = send(server, "GET", path, &[TOKEN, ("If-None-Match", &tag)]).await;
+    assert_eq!((known.status, known.header("ETag")), (304, Some(&*tag)));
+    let other = send(server, "GET", path, &[TOKEN, ("If-Match", "\"0\"")]).await;
+    assert_eq!((other.status, other.header("ETag")), (412, None));
+    // Whoever does not have it gets to know of the damage, and then everybody does.
+    assert_eq!(send(server, "GET", path, &[TOKEN]).await.status, 500);
+    assert_eq!(send(server, "GET", path, &[TOKEN, ("If-None-Match", &tag)]).await.status, 500);
+}
+
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

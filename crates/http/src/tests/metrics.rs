@@ -108,6 +108,9 @@ async fn what_is_downloaded_is_counted_by_encoding_and_what_is_no_download_is_no
         assert_eq!(send(server, method, path, &[OPERATOR]).await.status, status, "{method} {path}");
     }
     assert_eq!(send(server, "GET", SHARD, &[]).await.status, 401);
+    for (condition, status) in [(("If-None-Match", "*"), 304), (("If-Match", "\"9\""), 412)] {
+        assert_eq!(send(server, "GET", SHARD, &[OPERATOR, condition]).await.status, status);
+    }
     let samples = until(server, "all have ended", |samples| in_progress(samples) == 0.0).await;
     for (encoding, (bytes, count)) in expected {
         assert_eq!((sent(&samples, encoding), whole(&samples, encoding)), (bytes, count), "{encoding}");
