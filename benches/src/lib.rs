@@ -3,7 +3,10 @@
 //! When the benches only have to show that they work (`cargo test --benches`), the generated sets are small.
 
 pub mod digest;
+pub mod download;
 pub mod history;
+pub mod load;
+pub mod servers;
 pub mod table;
 pub mod usage;
 

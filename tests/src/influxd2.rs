@@ -224,6 +224,17 @@ pub fn set_up(client: &Client, token: &str) {
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
+/// Makes a bucket that keeps everything, in an organization by its name.
+///
+/// # Panics
+/// When the server refuses.
+pub fn create_bucket(client: &Client, org: &str, name: &str) {
+    let orgs: Value = serde_json::from_slice(&client.body_of(&format!("/api/v2/orgs?org={org}"))).unwrap();
+    let body = serde_json::json!({"orgID": orgs["orgs"][0]["id"], "name": name, "retentionRules": []});
+    let answer = client.send("POST", "/api/v2/buckets", &[], body.to_string().as_bytes());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
 /// Id by name of the buckets that a token sees.
 ///
 /// # Panics

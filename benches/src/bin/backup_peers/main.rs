@@ -12,21 +12,20 @@
 //! when `INFLUXD_BIN` and `INFLUX_BIN` are set.
 
 mod bare;
-mod download;
 mod runs;
-mod servers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use icecore_benches::download;
 use icecore_benches::history::{self, Scale};
+use icecore_benches::servers::{self, Server};
 use icecore_benches::table::Table;
 use tempfile::TempDir;
 
 use runs::{Contestant, Row, Runs};
-use servers::Server;
 
 /// Compare downloads of shards with nginx and influxd
 #[derive(Debug, Parser)]

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use icecore_benches::download::{self, Received};
+use icecore_benches::servers::Server;
 use icecore_benches::table::{median, spread};
 use icecore_benches::usage::{self, Usage};
-
-use crate::download::{self, Received};
-use crate::servers::Server;
 
 /// How much each does.
 #[derive(Clone, Copy, Debug)]

@@ -1,19 +1,17 @@
 //! The servers.
 
-use std::io::BufReader;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use clap::ValueEnum;
-use icecore_benches::digest::Digest;
+use icecore_benches::load::{self, Load, Target};
 use icecore_tests::http::Client;
-use icecore_tests::icecore::{self, Server};
+use icecore_tests::icecore::Server;
 use icecore_tests::influxd2::{self, Influxd};
 use icecore_tests::influxql;
 use icecore_tests::process::{Process, Signal, free_address};
 
 use crate::Arguments;
-use crate::load::{Load, Target};
 
 const TOKEN: &str = "the-token-of-a-bench";
 const BUCKET: &str = "first";
@@ -78,16 +76,7 @@ impl Kind {
         if self != Self::Icecore {
             return;
         }
-        let server = Server::start_with(dir, &["--read-only"]);
-        let id = influxd2::bucket_ids(&server.client().with_token(TOKEN)).remove(BUCKET).expect("the bucket");
-        server.stop();
-        let mut export = Command::new(icecore::binary());
-        export.args(["export", "--bucket-id", &id, "--format", "lp", "--output", "-", "--data-dir"]).arg(dir);
-        let mut child = export.stdout(Stdio::piped()).spawn().expect("a program that was built");
-        let lines = BufReader::with_capacity(1 << 20, child.stdout.take().expect("a pipe"));
-        let found = Digest::read(lines).expect("a pipe can be read");
-        assert!(child.wait().is_ok_and(|status| status.success()), "icecore export fails");
-        assert_eq!(found, load.digest, "what icecore has, and what was sent");
+        assert_eq!(load::exported(dir, TOKEN, BUCKET), load.digest, "what icecore has, and what was sent");
     }
 }
 

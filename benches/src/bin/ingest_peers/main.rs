@@ -13,18 +13,17 @@
 //! be there unless it is left out; influxd 2.9 runs when `INFLUXD_BIN` is set.
 
 mod contestant;
-mod load;
 mod restart;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use icecore_benches::load::Load;
 use icecore_benches::table::{Table, median, spread};
 use icecore_benches::usage::{self, Usage};
 
 use contestant::Kind;
-use load::Load;
 use restart::Restart;
 
 /// Compare ingest over HTTP with VictoriaMetrics and influxd

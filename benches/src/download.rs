@@ -12,28 +12,38 @@ const PIECE_LEN: usize = 128 << 10;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// What is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) address: String,
-    pub(crate) target: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// Path and query.
+    pub target: String,
     /// Each ends with CR LF.
-    pub(crate) headers: String,
+    pub headers: String,
 }
 
 /// What came.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Received {
+pub struct Received {
     /// Of the body, on the wire.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Until the first byte of the head.
-    pub(crate) first_byte: Duration,
+    pub first_byte: Duration,
 }
 
 /// Sends a request on a connection of its own and reads the answer to its end; `take` sees the body as it is on the wire.
 ///
 /// # Panics
 /// When the answer is not 200, not in the coding that is expected, or not whole.
-pub(crate) fn get(request: &Request, coding: &str, mut take: impl FnMut(&[u8])) -> Received {
+pub fn get(request: &Request, coding: &str, take: impl FnMut(&[u8])) -> Received {
+    get_if_found(request, coding, take).unwrap_or_else(|| panic!("{}: 404", request.target))
+}
+
+/// The same; `None` for a shard that is not there yet.
+///
+/// # Panics
+/// As [`get`].
+pub fn get_if_found(request: &Request, coding: &str, mut take: impl FnMut(&[u8])) -> Option<Received> {
     let Request { address, target, headers } = request;
     let start = Instant::now();
     let mut stream = TcpStream::connect(address).expect("a server that is up");
@@ -48,6 +58,9 @@ pub(crate) fn get(request: &Request, coding: &str, mut take: impl FnMut(&[u8])) 
         lines.push(std::mem::take(&mut line).trim_end().to_ascii_lowercase());
     }
     let value = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    if lines.first().is_some_and(|status| status.contains(" 404 ")) {
+        return None;
+    }
     assert!(lines.first().is_some_and(|status| status.contains(" 200 ")), "{target}: {lines:?}");
     assert_eq!(value("content-encoding").unwrap_or("identity"), coding, "{target}: {lines:?}");
     let (mut piece, mut bytes, mut end) = (vec![0; PIECE_LEN], 0, Vec::new());
@@ -66,5 +79,5 @@ pub(crate) fn get(request: &Request, coding: &str, mut take: impl FnMut(&[u8])) 
         Some(length) => assert_eq!(length, bytes.to_string(), "{target}: a body that breaks off"),
         None => assert_eq!(end, LAST_CHUNK, "{target}: a body that breaks off"),
     }
-    Received { bytes, first_byte: first_byte.unwrap_or_default() }
+    Some(Received { bytes, first_byte: first_byte.unwrap_or_default() })
 }

@@ -1,34 +1,42 @@
-//! What is sent, and the sending.
+//! Points that are written over HTTP: what is sent, the sending, and whether it is all there afterwards.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use icecore_benches::digest::Digest;
+use icecore_tests::icecore::{self, Server};
+use icecore_tests::influxd2;
 use icecore_tests::process::run;
+
+use crate::digest::Digest;
 
 /// Longer than any request takes.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Requests, and what they say.
-pub(crate) struct Load {
-    pub(crate) requests: Vec<Vec<u8>>,
-    pub(crate) digest: Digest,
+#[derive(Debug)]
+pub struct Load {
+    /// Bodies.
+    pub requests: Vec<Vec<u8>>,
+    /// Of all of them.
+    pub digest: Digest,
     /// Behind the last point.
-    pub(crate) end_s: u64,
+    pub end_s: u64,
 }
 
 /// Where requests go.
-pub(crate) struct Target {
+#[derive(Clone, Debug)]
+pub struct Target {
     /// `HOST:PORT`.
-    pub(crate) address: String,
+    pub address: String,
     /// Path and query.
-    pub(crate) path: String,
+    pub path: String,
     /// More of the head: lines with their ends.
-    pub(crate) headers: String,
+    pub headers: String,
 }
 
 const START_S: u64 = 1_700_000_000;
@@ -36,8 +44,11 @@ const STEP_S: u64 = 10;
 
 impl Load {
     /// The lines of `icecore gen`, so many a request.
-    pub(crate) fn generate(series: u64, points: u64, fields: u64, lines: usize) -> Self {
-        let mut command = Command::new(icecore_tests::icecore::binary());
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn generate(series: u64, points: u64, fields: u64, lines: usize) -> Self {
+        let mut command = Command::new(icecore::binary());
         command.arg("gen");
         for (flag, number) in [
             ("--series", series),
@@ -57,7 +68,8 @@ impl Load {
         Self { requests, digest, end_s: START_S + points * STEP_S }
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    /// Of all bodies.
+    pub fn bytes(&self) -> usize {
         self.requests.iter().map(Vec::len).sum()
     }
 
@@ -65,7 +77,7 @@ impl Load {
     ///
     /// # Panics
     /// When one is not answered with 204.
-    pub(crate) fn send(&self, target: &Target, connections: usize) -> f64 {
+    pub fn send(&self, target: &Target, connections: usize) -> f64 {
         let next = AtomicUsize::new(0);
         let start = Instant::now();
         thread::scope(|scope| {
@@ -82,17 +94,27 @@ impl Load {
     }
 }
 
-struct Connection(BufReader<TcpStream>);
+/// A connection that stays.
+#[derive(Debug)]
+pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    fn open(target: &Target) -> Self {
+    /// Connects.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub fn open(target: &Target) -> Self {
         let stream = TcpStream::connect(&target.address).expect("a server that is up");
         stream.set_nodelay(true).expect("an option that every socket has");
         stream.set_read_timeout(Some(TIMEOUT)).expect("an option that every socket has");
         Self(BufReader::new(stream))
     }
 
-    fn send(&mut self, target: &Target, body: &[u8]) {
+    /// Sends one request and waits for its answer.
+    ///
+    /// # Panics
+    /// When that is not 204.
+    pub fn send(&mut self, target: &Target, body: &[u8]) {
         let Target { address, path, headers } = target;
         let len = body.len();
         let head =
@@ -122,4 +144,21 @@ impl Connection {
             }
         }
     }
+}
+
+/// What `icecore export` finds of a bucket in a directory that no server holds.
+///
+/// # Panics
+/// When it fails.
+pub fn exported(dir: &Path, token: &str, bucket: &str) -> Digest {
+    let server = Server::start_with(dir, &["--read-only"]);
+    let id = influxd2::bucket_ids(&server.client().with_token(token)).remove(bucket).expect("the bucket");
+    server.stop();
+    let mut export = Command::new(icecore::binary());
+    export.args(["export", "--bucket-id", &id, "--format", "lp", "--output", "-", "--data-dir"]).arg(dir);
+    let mut child = export.stdout(Stdio::piped()).spawn().expect("a program that was built");
+    let lines = BufReader::with_capacity(1 << 20, child.stdout.take().expect("a pipe"));
+    let found = Digest::read(lines).expect("a pipe can be read");
+    assert!(child.wait().is_ok_and(|status| status.success()), "icecore export fails");
+    found
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use icecore_benches::history::History;
 use icecore_testkit::fixtures::OPERATOR_TOKEN;
+use icecore_tests::http::Client;
 use icecore_tests::icecore;
 use icecore_tests::influxd2::{Cli, Influxd};
 use icecore_tests::process::{Process, Signal, free_address};
@@ -13,23 +13,32 @@ use icecore_tests::tree;
 use tempfile::TempDir;
 
 use crate::download::Request;
+use crate::history::History;
 
 /// A server that waits for requests.
-pub(crate) enum Server {
+#[derive(Debug)]
+pub enum Server {
+    /// `icecore serve`.
     Icecore(icecore::Server),
+    /// influxd 2.9.
     Influxd(Influxd),
-    /// nginx, or our bare loop: they serve `SHARD.tar` out of a directory.
-    Files(Process, String, #[expect(dead_code, reason = "removed when it is dropped")] Option<TempDir>),
+    /// nginx, or our bare loop, which serve `SHARD.tar` out of a directory; where they listen; what is removed with them.
+    Files(Process, String, Option<TempDir>),
 }
 
 impl Server {
     /// `icecore serve`, which has sent nothing yet.
-    pub(crate) fn icecore(dir: &Path) -> Self {
-        Self::Icecore(icecore::Server::start(dir))
+    pub fn icecore(dir: &Path) -> Self {
+        Self::icecore_with(dir, &[])
+    }
+
+    /// The same with more flags.
+    pub fn icecore_with(dir: &Path, flags: &[&str]) -> Self {
+        Self::Icecore(icecore::Server::start_with(dir, flags))
     }
 
     /// influxd over a copy of the directory.
-    pub(crate) fn influxd(influxd: &Path, copy: &Path) -> Self {
+    pub fn influxd(influxd: &Path, copy: &Path) -> Self {
         Self::Influxd(Influxd::start(influxd, copy))
     }
 
@@ -37,7 +46,7 @@ impl Server {
     ///
     /// # Panics
     /// When it does not come up.
-    pub(crate) fn nginx(nginx: &Path, files: &Path) -> Self {
+    pub fn nginx(nginx: &Path, files: &Path) -> Self {
         let address = free_address();
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = files.display();
@@ -59,11 +68,11 @@ impl Server {
         Self::Files(process, address, Some(dir))
     }
 
-    /// This program again, as the loop of [`crate::bare`].
+    /// This program again, if it is `backup_peers`, as the bare loop of it.
     ///
     /// # Panics
     /// When it does not come up.
-    pub(crate) fn bare(files: &Path) -> Self {
+    pub fn bare(files: &Path) -> Self {
         let own = std::env::current_exe().expect("a program that runs");
         let mut process = Process::spawn(Command::new(own).arg("--bare-loop").arg(files));
         let address = process.wait_until(|log| log.split_once('\n').map(|(line, _)| line.to_owned()));
@@ -72,7 +81,7 @@ impl Server {
     }
 
     /// The number of its process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         match self {
             Self::Icecore(server) => server.id(),
             Self::Influxd(server) => server.id(),
@@ -80,37 +89,39 @@ impl Server {
         }
     }
 
-    /// How it is asked for a shard.
-    pub(crate) fn request(&self, shard: u64, headers: &str) -> Request {
-        let client = match self {
+    /// A client of its API, without credentials.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn client(&self) -> &Client {
+        match self {
             Self::Icecore(server) => server.client(),
             Self::Influxd(server) => server.client(),
-            Self::Files(_, address, _) => {
-                return Request {
-                    address: address.clone(),
-                    target: format!("/{shard}.tar"),
-                    headers: headers.to_owned(),
-                };
-            }
-        };
+            Self::Files(..) => panic!("a server of files has no API"),
+        }
+    }
+
+    /// How it is asked for a shard.
+    pub fn request(&self, shard: u64, headers: &str) -> Request {
+        if let Self::Files(_, address, _) = self {
+            let (address, target) = (address.clone(), format!("/{shard}.tar"));
+            return Request { address, target, headers: headers.to_owned() };
+        }
         Request {
-            address: client.address().to_owned(),
+            address: self.client().address().to_owned(),
             target: format!("/api/v2/backup/shards/{shard}"),
             headers: format!("Authorization: Token {OPERATOR_TOKEN}\r\n{headers}"),
         }
     }
 
     /// A CLI that talks to it.
-    pub(crate) fn cli(&self, influx: &Path) -> Option<Cli> {
-        match self {
-            Self::Icecore(server) => Some(Cli::new(influx, server.client(), OPERATOR_TOKEN)),
-            Self::Influxd(server) => Some(Cli::new(influx, server.client(), OPERATOR_TOKEN)),
-            Self::Files(..) => None,
-        }
+    pub fn cli(&self, influx: &Path) -> Option<Cli> {
+        let is_files = matches!(self, Self::Files(..));
+        (!is_files).then(|| Cli::new(influx, self.client(), OPERATOR_TOKEN))
     }
 
     /// Ends it.
-    pub(crate) fn stop(self) {
+    pub fn stop(self) {
         match self {
             Self::Icecore(server) => server.stop(),
             Self::Influxd(server) => server.stop(),
@@ -123,7 +134,7 @@ impl Server {
 ///
 /// # Panics
 /// When there is no room.
-pub(crate) fn copy(history: &History) -> TempDir {
+pub fn copy(history: &History) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary directory");
     tree::copy(history.dir.path(), copy.path());
     copy
