@@ -79,6 +79,8 @@ pub(crate) struct WantedShard {
     pub(crate) pins: Arc<Pins>,
     /// The bytes will be worked on and are to be in memory: a map is for those who hand them on.
     pub(crate) copied: bool,
+    /// The priority of the check, as `nice` counts.
+    pub(crate) nice: u8,
     pub(crate) range: range::Ask,
     /// Of a body that is not wanted nothing needs to be read.
     pub(crate) conditions: Conditions,

@@ -10,11 +10,11 @@ use http_body::{Frame, SizeHint};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::download::BrokenOff;
 use crate::rate::Paced;
 use crate::record::{End, Record};
+use crate::service::Place;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -28,7 +28,7 @@ pub struct Body {
     left: Option<u64>,
     record: Record,
     /// Of a download, which counts as one until this is dropped.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
     /// Of the bytes so far, where a digest follows them.
     hasher: Option<Sha256>,
 }
@@ -46,12 +46,7 @@ impl Body {
     }
 
     /// `size`: if given, `paced` must yield exactly as much, or end with an error.
-    pub(crate) fn stream(
-        paced: Paced,
-        size: Option<u64>,
-        mut record: Record,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(crate) fn stream(paced: Paced, size: Option<u64>, mut record: Record, place: Option<Place>) -> Self {
         record.end = End::ClientGone;
         Self { content: Content::Stream(paced), left: size, record, _place: place, hasher: None }
     }

@@ -131,7 +131,7 @@ impl Backend for Arc<Database> {
             });
         }
         let (chunks, size, part): (Chunks, _, _) =
-            match prepare::in_time(Archive { archive, held }, wanted.until)? {
+            match prepare::in_time(Archive { archive, held }, wanted.until, wanted.nice)? {
                 Prepared::InTime(Archive { mut archive, held }) => {
                     let size = archive.size();
                     let part = wanted.range.part(&tag, size);

@@ -37,6 +37,7 @@ mod database;
 mod dispatch;
 mod download;
 mod inspect;
+mod lane;
 mod lists;
 mod metrics;
 mod paging;
@@ -66,5 +67,6 @@ mod tests;
 
 pub use body::Body;
 pub use download::BrokenOff;
+pub use lane::{Background, BackgroundHandle};
 pub use serve::{Stopped, serve};
 pub use service::{Options, Service};

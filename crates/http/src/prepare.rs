@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::download::BrokenOff;
+use crate::lane;
 use crate::problem::Problem;
 
 /// A check looks at the clock now and then only: it may be late by this much.
@@ -29,10 +30,11 @@ pub(crate) enum Prepared<S> {
     Late(Late<S>),
 }
 
-/// Prepares `source` for as long as there is time.
-pub(crate) fn in_time<S: Prepare>(mut source: S, until: Instant) -> Result<Prepared<S>, Problem> {
+/// Prepares `source` for as long as there is time, on a thread of this priority.
+pub(crate) fn in_time<S: Prepare>(mut source: S, until: Instant, nice: u8) -> Result<Prepared<S>, Problem> {
     let (done, ready) = sync_channel(1);
     let check = move || {
+        lane::lower(nice);
         let checked = source.prepare(until).map(|()| source);
         // Nobody waits any more: the client has gone.
         drop(done.send(checked));
@@ -114,7 +116,7 @@ mod tests {
         chunks: u8,
     ) -> Result<(Vec<u8>, Option<u64>, String), Problem> {
         let started = Instant::now();
-        let prepared = in_time(Slow { takes, outcome, chunks }, started + Duration::from_millis(50))?;
+        let prepared = in_time(Slow { takes, outcome, chunks }, started + Duration::from_millis(50), 0)?;
         let (source, size): (Chunks, _) = match prepared {
             Prepared::InTime(source) => {
                 let size = Some(u64::from(source.chunks));

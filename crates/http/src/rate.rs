@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
 use crate::download::BrokenOff;
+use crate::lane::Deferential;
 use crate::pump::Pump;
 
 const PIECES_PER_SECOND: u64 = 10;
@@ -50,23 +51,39 @@ impl Rate {
 pub(crate) struct Paced {
     pump: Pump,
     rate: Option<Arc<Rate>>,
+    deferential: Option<Arc<Deferential>>,
+    /// When the last chunk was taken.
+    taken: Option<Instant>,
     /// Of a chunk, what may not be sent yet.
     rest: Bytes,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Paced {
-    pub(crate) fn new(pump: Pump, rate: Option<Arc<Rate>>) -> Self {
-        Self { pump, rate, rest: Bytes::new(), pause: None }
+    /// `deferential`: how it gives way to writes, if it does.
+    pub(crate) fn new(pump: Pump, rate: Option<Arc<Rate>>, deferential: Option<Arc<Deferential>>) -> Self {
+        Self { pump, rate, deferential, taken: None, rest: Bytes::new(), pause: None }
     }
 
     /// As [`Pump::poll_chunk`].
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        let Some(rate) = &self.rate else { return self.pump.poll_chunk(cx) };
+        if let (Some(taken), Some(deferential)) = (self.taken.take(), &self.deferential)
+            && let Some(pause) = deferential.pause_after(taken.elapsed())
+            && self.pause.is_none()
+        {
+            self.pause = Some(Box::pin(tokio::time::sleep(pause)));
+        }
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
         }
+        let chunk = ready!(self.poll_paced(cx));
+        self.taken = Some(Instant::now());
+        Poll::Ready(chunk)
+    }
+
+    fn poll_paced(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let Some(rate) = &self.rate else { return self.pump.poll_chunk(cx) };
         if self.rest.is_empty() {
             match ready!(self.pump.poll_chunk(cx)) {
                 Some(Ok(chunk)) => self.rest = chunk,
@@ -87,7 +104,7 @@ mod tests {
 
     fn download(rate: &Option<Arc<Rate>>) -> Paced {
         let chunks = (0..10_u8).map(|nth| Ok(Bytes::from(vec![nth; 5000])));
-        Paced::new(Pump::new(Box::new(chunks), 1), rate.clone())
+        Paced::new(Pump::new(Box::new(chunks), 1), rate.clone(), None)
     }
 
     async fn read(mut paced: Paced) -> Vec<u8> {

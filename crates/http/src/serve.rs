@@ -4,11 +4,12 @@
 //! server had to stop, is reset and not closed, so that a reader that lives by the end of the stream (HTTP/1.0, and
 //! with it many a proxy) sees the failure too.
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{self, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::lane::Lane;
 use crate::metrics::{Fate, Reason};
 use crate::patience::{Patience, Watched};
 use crate::service::{Options, Service};
@@ -103,35 +105,97 @@ async fn connection(
     let fate: Arc<Fate> = Arc::default();
     let stall = Stall::new(pace, Arc::clone(&fate));
     let socket = TokioIo::new(Watched { stream, patience: patience.clone(), stall });
+    let lane = Lane::default();
+    let background = service.options().background.clone();
+    let service = service.on_connection(lane.clone(), Arc::clone(&fate));
     let mut connection = http1::Builder::new()
         .title_case_headers(true)
         .timer(patience)
         .header_read_timeout(head_max)
-        .serve_connection(socket, service.on_connection(Arc::clone(&fate)));
-    let must_reset = loop {
-        tokio::select! {
-            ended = &mut connection => match ended {
-                Ok(()) => break false,
-                Err(error) => {
-                    log_end(peer, &error);
-                    break error.is_user() || cause(&error).is_some();
+        .serve_connection(socket, service);
+    loop {
+        let outcome;
+        let lane = background.is_some().then(|| lane.clone());
+        let carried = Carried { connection, peer, phase, lane, fate: Arc::clone(&fate) };
+        (Carried { connection, phase, .. }, outcome) = match &background {
+            Some(background) if carried.has_download() => {
+                match background.runtime.spawn(carried.carry(true)).await {
+                    Ok(carried) => carried,
+                    Err(error) => return log_panic(Err(error)),
                 }
-            },
-            changed = phase.changed() => match *phase.borrow_and_update() {
-                Phase::Serving if changed.is_ok() => {}
-                Phase::Draining if changed.is_ok() => pin::Pin::new(&mut connection).graceful_shutdown(),
-                _ => {
-                    fate.set(Reason::Stopped);
-                    break true;
+            }
+            _ => carried.carry(false).await,
+        };
+        match outcome {
+            Outcome::Moves => {}
+            Outcome::Ended { must_reset: false } => return,
+            Outcome::Ended { must_reset: true } => {
+                let stream = connection.into_parts().io.into_inner().stream;
+                if let Err(error) = stream.set_zero_linger() {
+                    tracing::warn!(%peer, %error, "cannot reset a connection whose answer is not complete");
                 }
-            },
+                return;
+            }
         }
-    };
-    if must_reset {
-        let stream = connection.into_parts().io.into_inner().stream;
-        if let Err(error) = stream.set_zero_linger() {
-            tracing::warn!(%peer, %error, "cannot reset a connection whose answer is not complete");
-        }
+    }
+}
+
+/// A connection on its way from threads to threads.
+struct Carried {
+    connection: http1::Connection<TokioIo<Watched>, Service>,
+    peer: SocketAddr,
+    phase: watch::Receiver<Phase>,
+    /// Where it may move.
+    lane: Option<Lane>,
+    /// Where it says why it ends.
+    fate: Arc<Fate>,
+}
+
+enum Outcome {
+    /// Other threads are to carry it.
+    Moves,
+    Ended {
+        must_reset: bool,
+    },
+}
+
+impl Carried {
+    fn has_download(&self) -> bool {
+        self.lane.as_ref().is_some_and(Lane::has_download)
+    }
+
+    /// Carries the connection until it ends, or has a download where it `had_download` none, or the other way round.
+    async fn carry(mut self, had_download: bool) -> (Self, Outcome) {
+        let must_reset = loop {
+            let Self { connection, lane, phase, fate, .. } = &mut self;
+            let progress = future::poll_fn(|cx| {
+                if let Poll::Ready(ended) = pin::Pin::new(&mut *connection).poll(cx) {
+                    return Poll::Ready(Some(ended));
+                }
+                // It has asked to be woken by these threads; the others ask once more.
+                let moves = lane.as_ref().is_some_and(|lane| lane.has_download() != had_download);
+                if moves { Poll::Ready(None) } else { Poll::Pending }
+            });
+            tokio::select! {
+                ended = progress => match ended {
+                    None => return (self, Outcome::Moves),
+                    Some(Ok(())) => break false,
+                    Some(Err(error)) => {
+                        log_end(self.peer, &error);
+                        break error.is_user() || cause(&error).is_some();
+                    }
+                },
+                changed = phase.changed() => match *phase.borrow_and_update() {
+                    Phase::Serving if changed.is_ok() => {}
+                    Phase::Draining if changed.is_ok() => pin::Pin::new(connection).graceful_shutdown(),
+                    _ => {
+                        fate.set(Reason::Stopped);
+                        break true;
+                    }
+                },
+            }
+        };
+        (self, Outcome::Ended { must_reset })
     }
 }
 

@@ -27,6 +27,7 @@ use crate::answer::{Answer, Payload};
 use crate::backend::Backend;
 use crate::body::Body;
 use crate::dispatch::{self, Call};
+use crate::lane::{BackgroundHandle, InLane, Lane};
 use crate::metrics::{Encoding, Fate};
 use crate::problem::{Code, Layout, Problem};
 use crate::pump::Pump;
@@ -82,6 +83,9 @@ pub struct Options {
     pub cuts_max: usize,
     /// Whether `/metrics` answers with what is counted, or with 403.
     pub metrics: bool,
+    /// Threads of a low priority for downloads: connections that have one are carried there by [`serve`](crate::serve), and
+    /// compression and checks take the same priority. `None`: all threads are equal.
+    pub background: Option<BackgroundHandle>,
     /// [`serve`](crate::serve): a connection without a request.
     pub idle_max: Duration,
     /// [`serve`](crate::serve): bytes a second that a client has to take of an answer on an average, counted over the time in
@@ -110,6 +114,7 @@ impl Default for Options {
             cut_lease: Duration::from_secs(900),
             cuts_max: 16,
             metrics: true,
+            background: None,
             idle_max: Duration::from_secs(180),
             client_speed_min: 1000,
             client_stall_max: Duration::from_secs(60),
@@ -132,7 +137,11 @@ pub struct Service {
     inner: Arc<Inner>,
     /// Of the connection that this clone serves.
     fate: Arc<Fate>,
+    lane: Lane,
 }
+
+/// What a download takes until its body is gone.
+pub(crate) type Place = (OwnedSemaphorePermit, InLane);
 
 struct Inner {
     backend: Arc<dyn Backend>,
@@ -153,24 +162,26 @@ impl Service {
     pub(crate) fn over(backend: impl Backend, options: Options) -> Self {
         let started_ns = clock::now_ns();
         // Ids go on where an earlier run cannot have been: a log holds each one once.
+        let writes = Writes::new(&options);
         let first_id = u64::try_from(started_ns).unwrap_or_default() / 1000;
         Self {
             inner: Arc::new(Inner {
                 backend: Arc::new(backend),
-                writes: Writes::new(&options),
-                shared: Arc::new(Shared::new(&options)),
+                shared: Arc::new(Shared::new(&options, writes.in_progress())),
+                writes,
                 options,
                 started: Instant::now(),
                 started_ns,
                 next_request_id: AtomicU64::new(first_id),
             }),
+            lane: Lane::default(),
             fate: Arc::default(),
         }
     }
 
-    /// For one connection, which says there why it ends.
-    pub(crate) fn on_connection(self, fate: Arc<Fate>) -> Self {
-        Self { fate, ..self }
+    /// For one connection: where it is carried, and where it says why it ends.
+    pub(crate) fn on_connection(self, lane: Lane, fate: Arc<Fate>) -> Self {
+        Self { lane, fate, ..self }
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -196,6 +207,15 @@ impl Service {
         let origin = head.headers.get(ORIGIN).cloned();
         let mut place = None;
         let answer = self.answer(head, body, &mut place).await;
+        let place = match place.filter(|_| matches!(answer.payload, Payload::Stream { .. })) {
+            Some(place) => {
+                let lane = self.lane.enter();
+                // The cut was made by the usual threads: writers wait for what it flushes. From here on others go on.
+                tokio::task::yield_now().await;
+                Some((place, lane))
+            }
+            None => None,
+        };
         Ok(self.finish(answer, origin, record, place))
     }
 
@@ -284,7 +304,7 @@ impl Service {
         answer: Answer,
         origin: Option<HeaderValue>,
         mut record: Record,
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
     ) -> Response<Body> {
         let Answer { status, mut headers, payload, failure } = answer;
         if let Some(failure) = failure {
@@ -310,8 +330,9 @@ impl Service {
             Payload::Bytes(bytes) => Body::bytes(bytes, record),
             Payload::Stream { chunks, size, batch_bytes, has_digest } => {
                 let encoding = Encoding::of(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes));
-                record.meter = Some(self.inner.shared.metrics.begin(encoding, Arc::clone(&self.fate)));
-                let paced = Paced::new(Pump::new(chunks, batch_bytes), self.inner.shared.rate.clone());
+                let Shared { metrics, rate, deferential, .. } = &*self.inner.shared;
+                record.meter = Some(metrics.begin(encoding, Arc::clone(&self.fate)));
+                let paced = Paced::new(Pump::new(chunks, batch_bytes), rate.clone(), deferential.clone());
                 let body = Body::stream(paced, size, record, place);
                 if has_digest { body.with_digest() } else { body }
             }

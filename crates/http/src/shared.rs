@@ -8,10 +8,24 @@ use icecore_backup::encode::Crew;
 use icecore_backup::{Cuts, Pins, pinned_bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::lane::Deferential;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::rate::Rate;
 use crate::service::Options;
+use crate::write::InProgress;
+
+fn nice(options: &Options) -> u8 {
+    options.background.as_ref().map_or(0, |background| background.nice)
+}
+
+fn crew(deferential: Option<Arc<Deferential>>) -> Crew {
+    let crew = Crew::of_all_cores();
+    match deferential {
+        Some(deferential) => crew.with_manners(deferential),
+        None => crew,
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -20,6 +34,10 @@ pub(crate) struct Shared {
     pub(crate) pins: Arc<Pins>,
     pub(crate) metrics: Metrics,
     pub(crate) rate: Option<Arc<Rate>>,
+    /// How downloads give way to writes, where they do.
+    pub(crate) deferential: Option<Arc<Deferential>>,
+    /// Of the threads that check files.
+    pub(crate) nice: u8,
     places: Arc<Semaphore>,
     wait_max: Duration,
     /// Whether somebody frees cuts whose leases have ended.
@@ -27,13 +45,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, writes: InProgress) -> Self {
+        let deferential = options.background.as_ref();
+        let deferential = deferential.map(|background| Arc::new(Deferential::new(background.nice, writes)));
         Self {
-            crew: Arc::new(Crew::of_all_cores()),
+            crew: Arc::new(crew(deferential.clone())),
+            deferential,
             cuts: Cuts::new(options.cut_lease, options.cuts_max),
             pins: Arc::default(),
             metrics: Metrics::new(),
             rate: Rate::new(options.download_rate_max),
+            nice: nice(options),
             places: Arc::new(Semaphore::new(options.downloads_max.min(Semaphore::MAX_PERMITS))),
             wait_max: options.download_wait_max,
             is_swept: AtomicBool::new(false),

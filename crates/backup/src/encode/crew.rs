@@ -3,9 +3,11 @@
 //! Invariant: a thread that waits for a piece waits for the crew alone, never for a client. How much is queued is bounded by
 //! those who queue: a stream has so many pieces out and no more (see `Encoded`).
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -14,17 +16,39 @@ use super::tools::Tools;
 
 type Job = Box<dyn FnOnce(&mut Tools) + Send>;
 
+/// How the threads of a crew behave beside other work.
+pub trait Manners: Send + Sync {
+    /// What a thread does first: taking a lower priority, say.
+    fn begin(&self) {}
+
+    /// What it does before each piece; the one before `took` so long.
+    fn pause(&self, took: Duration) {
+        let _ = took;
+    }
+}
+
+/// As if there were nothing else.
+struct Unhindered;
+
+impl Manners for Unhindered {}
+
 /// Threads that compress. They start with the first job and end when the crew is dropped and its jobs are done.
-#[derive(Debug)]
 pub struct Crew {
     threads: usize,
+    manners: Arc<dyn Manners>,
     jobs: Mutex<Option<Sender<Job>>>,
 }
 
 impl Crew {
     /// A crew of so many threads, at least one.
     pub fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1), jobs: Mutex::new(None) }
+        Self { threads: threads.max(1), manners: Arc::new(Unhindered), jobs: Mutex::new(None) }
+    }
+
+    /// The same, with regard to what else the process does.
+    #[must_use]
+    pub fn with_manners(self, manners: Arc<dyn Manners>) -> Self {
+        Self { manners, ..self }
     }
 
     /// A thread for each core.
@@ -41,23 +65,33 @@ impl Crew {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = match &mut *jobs {
             Some(sender) => sender,
-            none => none.insert(start(self.threads)?),
+            none => none.insert(start(self.threads, &self.manners)?),
         };
         // The threads live as long as the sender does.
         sender.send(Box::new(job)).map_err(|_| Failed::new("the threads that compress are gone"))
     }
 }
 
-fn start(threads: usize) -> Result<Sender<Job>, Failed> {
+impl fmt::Debug for Crew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crew").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+fn start(threads: usize, manners: &Arc<dyn Manners>) -> Result<Sender<Job>, Failed> {
     let (sender, jobs) = unbounded::<Job>();
     for _ in 0..threads {
-        let jobs = jobs.clone();
+        let (jobs, manners) = (jobs.clone(), Arc::clone(manners));
         let work = move || {
-            let mut tools = Tools::default();
+            manners.begin();
+            let (mut tools, mut took) = (Tools::default(), Duration::ZERO);
             for job in jobs {
+                manners.pause(took);
+                let begun = Instant::now();
                 if catch_unwind(AssertUnwindSafe(|| job(&mut tools))).is_err() {
                     tools = Tools::default(); // in what state they are nobody knows
                 }
+                took = begun.elapsed();
             }
         };
         thread::Builder::new()

@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
 
-pub use crew::Crew;
+pub use crew::{Crew, Manners};
 use framing::{Framing, Packed};
 
 /// How a body is compressed.

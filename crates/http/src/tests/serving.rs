@@ -107,3 +107,68 @@ async fn an_idle_connection_is_kept_longer_than_a_dribbled_head() {
     let took = ended_after(&mut idle).await;
     assert!((1000..2500).contains(&took.as_millis()), "{took:?}");
 }
+
+/// The threads that made the chunks of each download, by name.
+fn names(double: impl Fn(Chunks) -> Download + Send + Sync + 'static) -> (Double, Arc<Mutex<Vec<String>>>) {
+    let names: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&names);
+    let double = Double::new(move |_, _| {
+        let names = Arc::clone(&kept);
+        let chunks = (0..40).map(move |_| {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            names.lock().unwrap().push(name);
+            Ok(Bytes::from(vec![7; 100_000]))
+        });
+        Ok(double(Box::new(chunks)))
+    });
+    (double, names)
+}
+
+/// Threads that live as long as the test: they may not be stopped by those of a runtime.
+fn in_background() -> Options {
+    let background = Box::leak(Box::new(crate::Background::new(10).unwrap()));
+    Options { background: Some(background.handle()), ..Options::default() }
+}
+
+#[tokio::test]
+async fn a_download_is_carried_by_threads_of_a_low_priority_and_nothing_else_is() {
+    for size in [Some(4_000_000), None] {
+        let (double, names) = names(move |chunks| super::download(chunks, size));
+        let server = Server::with(double, in_background()).await;
+        let mut stream = begin_download(&server).await;
+        let mut body = vec![0; 4_000_000];
+        stream.read_exact(&mut body).await.unwrap();
+        let whole = || names.lock().unwrap().len() == 40;
+        super::streams::until("all chunks are made", whole).await;
+        {
+            let names = names.lock().unwrap();
+            assert_eq!(names.len(), 40);
+            assert!(names.iter().all(|name| name == "icecore-backup"), "{names:?}");
+        }
+        // The connection comes back, and goes on.
+        let request =
+            b"GET /api/v2/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Token operator\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(String::from_utf8_lossy(&rest).contains("HTTP/1.1 404"), "{size:?}");
+        assert_eq!(server.stop().await, Stopped { cut_off_connections: 0 });
+    }
+}
+
+#[tokio::test]
+async fn a_download_in_the_background_is_drained_and_cut_off_like_any_other() {
+    let (double, options) = (slow(5, Duration::from_millis(60)), in_background());
+    let server = Server::with(double, options).await;
+    let mut stream = begin_download(&server).await;
+    let reading = tokio::spawn(async move { client::read(&mut stream).await });
+    assert_eq!(server.stop().await, Stopped { cut_off_connections: 0 });
+    assert_eq!(reading.await.unwrap().body().unwrap().len(), 5 * (2 << 20));
+
+    let options = Options { drain_max: Duration::from_millis(100), ..in_background() };
+    let server = Server::with(slow(50, Duration::from_millis(100)), options).await;
+    let mut stream = begin_download(&server).await;
+    let reading = tokio::spawn(async move { client::read(&mut stream).await });
+    assert_eq!(server.stop().await, Stopped { cut_off_connections: 1 });
+    assert!(reading.await.unwrap().end.is_err(), "reset, not closed");
+}

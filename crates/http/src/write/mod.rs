@@ -39,6 +39,7 @@ use memory::{Held, Memory};
 pub(crate) struct Writes {
     memory: Memory,
     turns: Arc<Semaphore>,
+    turns_max: usize,
     stall_max: Duration,
 }
 
@@ -50,12 +51,38 @@ struct Asked {
     bucket: Result<Id, Problem>,
 }
 
+/// How many writes are being parsed and stored.
+#[derive(Clone, Debug)]
+pub(crate) struct InProgress {
+    turns: Arc<Semaphore>,
+    turns_max: usize,
+}
+
+impl InProgress {
+    pub(crate) fn count(&self) -> usize {
+        self.turns_max.saturating_sub(self.turns.available_permits())
+    }
+}
+
 impl Writes {
+    /// As so many writes that are being parsed and stored.
+    #[cfg(test)]
+    pub(crate) async fn take_turns(&self, count: usize) -> tokio::sync::OwnedSemaphorePermit {
+        let count = u32::try_from(count).unwrap();
+        Arc::clone(&self.turns).acquire_many_owned(count).await.unwrap()
+    }
+
+    pub(crate) fn in_progress(&self) -> InProgress {
+        InProgress { turns: Arc::clone(&self.turns), turns_max: self.turns_max }
+    }
+
     pub(crate) fn new(options: &Options) -> Self {
         let Options { write_memory_bytes, write_max_bytes, write_wait_max, .. } = *options;
+        let turns_max = options.writes_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             memory: Memory::new(write_memory_bytes, write_max_bytes, write_wait_max),
-            turns: Arc::new(Semaphore::new(options.writes_max.clamp(1, Semaphore::MAX_PERMITS))),
+            turns: Arc::new(Semaphore::new(turns_max)),
+            turns_max,
             stall_max: options.body_stall_max,
         }
     }

@@ -43,6 +43,10 @@ pub(crate) struct Arguments {
     /// Bytes a second of all downloads of backups together; 0 is no limit
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     backup_rate_limit: u64,
+    /// How far downloads of backups stand behind everything else for the cores, as `nice` counts, 1 to 19: what they need
+    /// is taken from idle cores first. 0: they are equal
+    #[arg(long, value_name = "STEPS", default_value_t = 15, value_parser = clap::value_parser!(u8).range(0..=19))]
+    backup_nice: u8,
     /// Bytes a second that a client has to take of an answer, on an average of 60 seconds in which it keeps the server
     /// waiting, or it is cut off; 0 is no limit
     #[arg(long, value_name = "BYTES", default_value_t = 1000)]
@@ -96,7 +100,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(doing("the threads of the server cannot be started"))?;
     let examined = Arc::clone(&database);
     thread::spawn(move || examined.check_indexes());
+    let background = match arguments.backup_nice {
+        0 => None,
+        nice => Some(http::Background::new(nice).map_err(doing("the threads of backups cannot be started"))?),
+    };
     let limits = http::Options {
+        background: background.as_ref().map(http::Background::handle),
         write_max_bytes: arguments.http_max_write_bytes,
         write_memory_bytes: arguments.http_max_write_bytes.saturating_mul(2),
         check_max: Duration::from_millis(arguments.backup_check_max),
