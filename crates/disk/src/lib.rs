@@ -98,6 +98,11 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     fn map(&self) -> Option<Map> {
         None
     }
+
+    /// Whether [`map`](Self::map) would give a map. One that was had from [`Disk::map`] can then be read in the same way.
+    fn has_map(&self) -> bool {
+        false
+    }
 }
 
 /// A new file that only grows.

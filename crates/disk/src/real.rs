@@ -121,6 +121,10 @@ impl ReadAt for Reader {
     fn map(&self) -> Option<Map> {
         Map::of(&self.0).ok()
     }
+
+    fn has_map(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Debug)]

@@ -125,7 +125,9 @@ async fn fails_at_each_read(
             let whole = send(server, "GET", path, &headers[..1]).await;
             assert_eq!(whole.status, 200, "the disk works again: {}", String::from_utf8_lossy(&whole.rest));
             let ended = end(&reply, &whole.body().expect("the disk works again"));
-            assert_eq!(ended != End::Whole, has_failed, "{name} as {encoding}, read {from}: {ended:?}");
+            // A check that looks ahead in vain reads the block alone: a disk that has failed once may do then.
+            let may_be_whole = !has_failed || !is_for_good && ended == End::Whole;
+            assert_eq!(ended == End::Whole, may_be_whole, "{name} as {encoding}, read {from}: {ended:?}");
             if !has_failed {
                 break;
             }

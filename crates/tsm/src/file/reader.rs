@@ -374,7 +374,7 @@ impl TsmFile {
 
     /// The bytes, for who works through them: those of the map where it is one of a file.
     pub(crate) fn source(&self) -> Source<'_> {
-        Source { file: &*self.file, map: Some(&self.map).filter(|map| map.is_live()) }
+        Source { file: &*self.file, map: Some(&self.map).filter(|map| map.is_live() && self.file.has_map()) }
     }
 
     /// Length and digest of what the file becomes when its deletes are applied, if that was made whole once.
