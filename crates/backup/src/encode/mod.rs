@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Memory of a stream: twice as many pieces as the crew has threads, each 256 KiB (gzip) or 512 KiB (zstd), or what that is
-//! packed, and one chunk of the source. Nothing is asked of the source before the head of a gzip member was taken.
+//! packed, and one chunk of the source; fewer pieces, but one, where the streams of a crew would have more than 32 MiB of them together.
+//! Nothing is asked of the source before the head of a gzip member was taken.
 
 mod crew;
 mod deflate;
@@ -25,6 +26,9 @@ use bytes::Bytes;
 
 pub use crew::{Crew, Manners};
 use framing::{Framing, Packed};
+
+/// Bytes of pieces that all streams of a crew have together, unless these are one for each stream.
+const PIECES_LEN: usize = 32 << 20;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +151,8 @@ where
 
     /// Gives pieces to the crew until it has as many as this stream may have.
     fn keep_crew_busy(&mut self) -> Result<(), Failed> {
-        while self.pieces.len() < 2 * self.crew.threads() && matches!(self.stage, Stage::Running) {
+        let pieces_max = pieces_max(self.crew.threads(), Arc::strong_count(&self.crew), self.piece_len);
+        while self.pieces.len() < pieces_max && matches!(self.stage, Stage::Running) {
             let piece = self.gather();
             if !piece.is_empty() {
                 self.pack(piece)?;
@@ -188,6 +193,13 @@ where
         self.pieces.push_back(packed);
         Ok(())
     }
+}
+
+/// How many pieces a stream has on their way: enough for all threads, as long as there are few streams. `holders` of the crew are its
+/// streams, and who made it.
+fn pieces_max(threads: usize, holders: usize, piece_len: usize) -> usize {
+    let fair = PIECES_LEN / piece_len.saturating_mul(holders).max(1);
+    fair.min(2 * threads).max(1)
 }
 
 impl<S, E> Iterator for Encoded<S, E>
@@ -244,6 +256,16 @@ mod tests {
             (state & 0x0f) as u8
         };
         std::iter::repeat_with(next).take(len).collect()
+    }
+
+    #[test]
+    fn a_stream_has_pieces_for_all_threads_and_many_streams_have_one_each() {
+        assert_eq!(pieces_max(2, 2, 256 << 10), 4, "one alone");
+        assert_eq!(pieces_max(2, 9, 512 << 10), 4, "eight");
+        assert_eq!(pieces_max(2, 65, 256 << 10), 1);
+        assert_eq!(pieces_max(2, 1001, 512 << 10), 1);
+        assert_eq!(pieces_max(64, 2, 256 << 10), 64);
+        assert_eq!(pieces_max(1, usize::MAX, usize::MAX), 1);
     }
 
     fn chunks(body: &[u8], len: usize) -> impl Iterator<Item = Result<Bytes, Failed>> {
