@@ -70,11 +70,14 @@ impl Server {
 
     /// This program again, if it is `backup_peers`, as the bare loop of it.
     ///
+    /// `way`: how it sends them.
+    ///
     /// # Panics
     /// When it does not come up.
-    pub fn bare(files: &Path) -> Self {
+    pub fn bare(files: &Path, way: &str) -> Self {
         let own = std::env::current_exe().expect("a program that runs");
-        let mut process = Process::spawn(Command::new(own).arg("--bare-loop").arg(files));
+        let mut process =
+            Process::spawn(Command::new(own).arg("--bare-loop").arg(files).args(["--way", way]));
         let address = process.wait_until(|log| log.split_once('\n').map(|(line, _)| line.to_owned()));
         let address = address.unwrap_or_else(|| panic!("the bare loop ended:\n{}", process.log()));
         Self::Files(process, address, None)

@@ -1,5 +1,5 @@
-//! Downloads of shards over HTTP: `icecore serve` beside nginx that sends the same bytes as files, a bare loop that writes
-//! mapped bytes, and influxd; and `influx backup` against both servers.
+//! Downloads of shards over HTTP: `icecore serve` beside nginx that sends the same bytes as files, bare loops that write
+//! mapped bytes or call `sendfile`, and influxd; and `influx backup` against both servers.
 //!
 //! ```sh
 //! INFLUXD_BIN=/path/to/influxd INFLUX_BIN=/path/to/influx cargo run --release -p icecore-benches --bin backup_peers
@@ -7,7 +7,7 @@
 //!
 //! The directory is made first (`icecore_benches::history`); after that all its files are in the page cache. A run asks for all shards,
 //! one after the other, each on a connection of its own; those of identity take turns; `own shards` are the same with a point more, flushed, so that manifests list their files; the client reads and drops what comes, on the same
-//! cores. What ours sends as identity is what nginx and the loop serve; the body that gzip unpacks to is compared with it before anything is
+//! cores. What ours sends as identity is what nginx and the loops serve; the body that gzip unpacks to is compared with it before anything is
 //! measured. nginx is found through `NGINX_BIN` or on `PATH` and must be there unless it is left out; influxd 2.9 and the CLI take part
 //! when `INFLUXD_BIN` and `INFLUX_BIN` are set.
 
@@ -25,6 +25,7 @@ use icecore_benches::servers::{self, Server};
 use icecore_benches::table::Table;
 use tempfile::TempDir;
 
+use bare::Way;
 use runs::{Contestant, Row, Runs};
 
 /// Compare downloads of shards with nginx and influxd
@@ -51,9 +52,15 @@ struct Arguments {
     /// The influx CLI to back up with
     #[arg(long, env = "INFLUX_BIN", value_name = "FILE")]
     influx: Option<PathBuf>,
-    /// Serve the files of a directory, as the bare loop
+    /// Without compressed downloads and without the CLI
+    #[arg(long)]
+    identity: bool,
+    /// Serve the files of a directory, as a bare loop
     #[arg(long, hide = true, value_name = "DIR")]
     bare_loop: Option<PathBuf>,
+    /// How the bare loop does it
+    #[arg(long, hide = true, value_enum, default_value_t = Way::Maps)]
+    way: Way,
 }
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
@@ -63,7 +70,7 @@ const ZSTD: &str = "Accept-Encoding: zstd\r\n";
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(dir) = &arguments.bare_loop {
-        bare::serve(dir);
+        bare::serve(dir, arguments.way);
     }
     if arguments.influxd.is_none() {
         eprintln!("INFLUXD_BIN is not set: there is no influxd");
@@ -88,7 +95,13 @@ fn main() -> ExitCode {
         let nginx = Server::nginx(&arguments.nginx, files.path());
         identity.push(Contestant::Waiting("nginx, sendfile", nginx));
     }
-    identity.push(Contestant::Waiting("a bare loop over maps", Server::bare(files.path())));
+    for (name, way) in [
+        ("a bare loop over maps", Way::Maps),
+        ("a bare loop, vectored", Way::Vectored),
+        ("a bare loop, sendfile", Way::Sendfile),
+    ] {
+        identity.push(Contestant::Waiting(name, Server::bare(files.path(), way.name())));
+    }
     let start = || Server::icecore(dir);
     let names = ["icecore serve, first send", "icecore serve, checked"];
     identity.push(Contestant::Starting(names, &start));
@@ -100,6 +113,9 @@ fn main() -> ExitCode {
     identity.extend(influxd().map(|server| Contestant::Waiting("influxd 2.9", server)));
     let identity = runs.in_turns(identity);
     print("identity", &identity, total);
+    if arguments.identity {
+        return ExitCode::SUCCESS;
+    }
 
     let mut coded = Vec::new();
     coded.extend(influxd().map(|server| runs.slow_downloads("influxd 2.9, gzip", server, GZIP, "gzip")));
