@@ -69,7 +69,7 @@ pub(crate) fn make(parent: &Path, token: &str, small: bool) -> Made {
     fs::create_dir_all(&shard).expect("room for a shard");
     let scale = if small { 1000 } else { 1 };
     let small_count = if small { 5 } else { 100 };
-    let sizes = [(2 << 30) / scale, 1_800_000_000 / scale]
+    let sizes = [2_130_000_000 / scale, 1_900_000_000 / scale]
         .into_iter()
         .chain(std::iter::repeat_n(1 << 20, small_count));
     let columns: Vec<_> = (0..COLUMNS)
@@ -90,7 +90,7 @@ pub(crate) fn make(parent: &Path, token: &str, small: bool) -> Made {
             let column = columns.get(key % columns.len()).expect("one of them");
             writer.column(text.as_bytes(), column, Flavor::Batch).expect("room for points");
             // Random floats take eight bytes, but for their sign and exponent.
-            written += KEY_BLOCKS as u64 * 7_600;
+            written += KEY_BLOCKS as u64 * 7_380;
             key += 1;
         }
         assert_eq!(writer.finish().expect("room for an index"), [name]);
