@@ -5,6 +5,7 @@ use std::path::Path;
 
 use icecore_catalog::{Id, OnboardRequest};
 use icecore_database::{Database, Format, Mode, Options, Paths, Precision, WriteError};
+use icecore_testkit::fixtures;
 use icecore_tsm::{Column, TimeRange, Values};
 
 fn open(dir: &Path) -> Database {
@@ -82,6 +83,24 @@ fn what_was_written_is_read_exported_and_there_when_opened_again() {
     let read_only = Database::open(Paths::in_dir(dir.path()), Options::new(Mode::ReadOnly)).unwrap();
     assert_eq!(read(&read_only, bucket, "cpu,dc=x,host=b", "user")[0].values, Values::Float(vec![3.0]));
     assert_eq!(lines(&read_only, bucket).len(), 5);
+}
+
+#[test]
+fn a_shard_whose_directory_of_logs_was_removed_is_written() {
+    let dir = fixtures::unpack("fleet");
+    std::fs::remove_dir_all(dir.path().join("engine/wal")).unwrap();
+    let database = open(dir.path());
+    let bucket: Id = "1b87b4f3c6ec1165".parse().unwrap();
+    let shard = database.shards().first().unwrap().shard.snapshot().unwrap();
+    let line = format!("late v=1i {}", shard.range().unwrap().unwrap().min());
+    let report = database.write(bucket, line.as_bytes(), Precision::Nanoseconds).unwrap();
+    assert_eq!((report.points, report.partial), (1, None));
+    assert_eq!(database.shards().len(), 1, "it is the same shard");
+    drop(database); // as a crash
+    assert_eq!(
+        read(&open(dir.path()), bucket, "late", "v").first().unwrap().values,
+        Values::Integer(vec![1])
+    );
 }
 
 fn walk(dir: &Path) -> Vec<String> {

@@ -32,7 +32,8 @@ pub use real::RealDisk;
 
 /// All that the engine asks of a disk.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Opens a file to read it at any offset.
+    /// Opens a file to read it at any offset, as one reads that is read through: where the system can tell (Linux since 6.3), what is
+    /// read here or through [`ReadAt::map`] does not count as used, and pushes no page out that others use. A [map](Self::map) counts.
     ///
     /// # Errors
     /// What the system says, `NotFound` among it; the same holds for every call below.
@@ -97,11 +98,6 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     /// every byte can be had from [`read_exact_at`](Self::read_exact_at).
     fn map(&self) -> Option<Map> {
         None
-    }
-
-    /// Whether [`map`](Self::map) would give a map. One that was had from [`Disk::map`] can then be read in the same way.
-    fn has_map(&self) -> bool {
-        false
     }
 }
 

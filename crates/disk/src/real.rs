@@ -16,7 +16,11 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
-        Ok(Arc::new(Reader(File::open(path)?)))
+        let file = File::open(path)?;
+        // Advice: a system that does not know it reads as well.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::NoReuse);
+        Ok(Arc::new(Reader(file)))
     }
 
     fn map(&self, path: &Path) -> io::Result<Map> {
@@ -120,10 +124,6 @@ impl ReadAt for Reader {
 
     fn map(&self) -> Option<Map> {
         Map::of(&self.0).ok()
-    }
-
-    fn has_map(&self) -> bool {
-        true
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finding and creating the directories of shards.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -99,6 +100,15 @@ pub(super) fn create(disk: &dyn Disk, root: &Path, dir: &Path) -> Result<()> {
         disk.sync_dir(parent).map_err(|error| Error::io(error, parent))?;
     }
     Ok(())
+}
+
+/// The same, if it is not there.
+pub(super) fn create_missing(disk: &dyn Disk, root: &Path, dir: &Path) -> Result<()> {
+    match disk.list(dir) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(disk, root, dir),
+        Err(error) => Err(Error::io(error, dir)),
+    }
 }
 
 /// The directories in `dir` whose names are UTF-8; a missing `dir` has none.

@@ -150,6 +150,8 @@ impl Engine {
         };
         let open = |found: &Found| {
             let writing = Writing { trust: options.trust.of(found.id), ..writing.clone() };
+            // Whoever removed the logs of an influxd may have removed their directories, too.
+            find::create_missing(&**disk, root, &found.dir.wal)?;
             Shard::open(disk, &found.dir, &writing)
         };
         let spool = Some(Arc::new(Spool::open(disk, root, options.spool)));

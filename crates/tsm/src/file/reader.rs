@@ -38,6 +38,9 @@ pub struct TsmFile {
     map: Map,
     /// The same bytes for checks, where a bad sector must be an error (design D3).
     file: Arc<dyn ReadAt>,
+    /// Of `file`, made by the first who works through it; `None` where it has none. What is touched here does not count as used
+    /// (`docs/adr/0014`).
+    passing: OnceLock<Option<Map>>,
     index_start: Offset,
     /// Made by the first use of the index.
     outline: OnceLock<Outline>,
@@ -103,6 +106,7 @@ impl TsmFile {
             stat,
             map,
             file,
+            passing: OnceLock::new(),
             index_start,
             outline: OnceLock::new(),
             deletes: Deletes::default(),
@@ -299,7 +303,9 @@ impl TsmFile {
     pub(crate) fn slice(&self, start: u64, end: u64) -> Result<Bytes> {
         let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
         match range {
-            Some((start, end)) if start <= end && end <= self.map.len() => Ok(self.map.slice(start..end)),
+            Some((start, end)) if start <= end && end <= self.map.len() => {
+                Ok(self.passing().unwrap_or(&self.map).slice(start..end))
+            }
             _ => Err(Error::unfit("a slice outside a file").in_file(&self.path)),
         }
     }
@@ -372,9 +378,14 @@ impl TsmFile {
         }
     }
 
-    /// The bytes, for who works through them: those of the map where it is one of a file.
+    /// The bytes, for who works through them.
     pub(crate) fn source(&self) -> Source<'_> {
-        Source { file: &*self.file, map: Some(&self.map).filter(|map| map.is_live() && self.file.has_map()) }
+        Source { file: &*self.file, map: self.passing() }
+    }
+
+    fn passing(&self) -> Option<&Map> {
+        let map = || self.file.map().filter(|map| map.len() == self.map.len());
+        self.passing.get_or_init(map).as_ref()
     }
 
     /// Length and digest of what the file becomes when its deletes are applied, if that was made whole once.
