@@ -107,7 +107,7 @@ pub(crate) fn shard(backend: &dyn Backend, request: Request<'_>, id: &str) -> An
             true => (range::Ask::default(), Conditions::default()),
             false => (range::Ask::of(request.headers, names_cut), conditions.clone()),
         };
-        let (until, nice) = (request.until, request.shared.nice);
+        let (until, nice) = (request.until, request.shared.nice());
         let pins = Arc::clone(&request.shared.pins);
         let download = backend.shard(&WantedShard {
             id,

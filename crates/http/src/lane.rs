@@ -82,6 +82,10 @@ impl Deferential {
         Self { nice, writes, writes_many: cores.div_ceil(2) }
     }
 
+    pub(crate) fn nice(&self) -> u8 {
+        self.nice
+    }
+
     fn are_many(&self) -> bool {
         self.writes.count() >= self.writes_many
     }

@@ -15,10 +15,6 @@ use crate::rate::Rate;
 use crate::service::Options;
 use crate::write::InProgress;
 
-fn nice(options: &Options) -> u8 {
-    options.background.as_ref().map_or(0, |background| background.nice)
-}
-
 fn crew(deferential: Option<Arc<Deferential>>) -> Crew {
     let crew = Crew::of_all_cores();
     match deferential {
@@ -36,8 +32,6 @@ pub(crate) struct Shared {
     pub(crate) rate: Option<Arc<Rate>>,
     /// How downloads give way to writes, where they do.
     pub(crate) deferential: Option<Arc<Deferential>>,
-    /// Of the threads that check files.
-    pub(crate) nice: u8,
     places: Arc<Semaphore>,
     wait_max: Duration,
     /// Whether somebody frees cuts whose leases have ended.
@@ -55,11 +49,15 @@ impl Shared {
             pins: Arc::default(),
             metrics: Metrics::new(),
             rate: Rate::new(options.download_rate_max),
-            nice: nice(options),
             places: Arc::new(Semaphore::new(options.downloads_max.min(Semaphore::MAX_PERMITS))),
             wait_max: options.download_wait_max,
             is_swept: AtomicBool::new(false),
         }
+    }
+
+    /// The priority of the threads that check files, as `nice` counts.
+    pub(crate) fn nice(&self) -> u8 {
+        self.deferential.as_ref().map_or(0, |deferential| deferential.nice())
     }
 
     /// What `/metrics` answers. Costs O(files that are held).

@@ -18,8 +18,8 @@ use blake3::hazmat::ChainingValue;
 use super::reader::TsmFile;
 use super::window::Window;
 use crate::error::{Error, Result};
-use crate::format::block;
-use crate::format::column::BlockType;
+use crate::format::block::{self, Bounds};
+use crate::format::column::{BlockType, Column};
 use crate::format::index::{CRC_LEN, Entry, Index, Place};
 use crate::format::sums::{PAGE_LEN, page_sum};
 use crate::units::Offset;
@@ -178,11 +178,23 @@ fn check_block(
 /// `Corrupt` with the offset; the file is not named.
 pub(crate) fn compare(kind: BlockType, entry: &Entry, bytes: &[u8]) -> Result<()> {
     let found = block::bounds(entry.checked_body(bytes)?, entry.offset.forward(CRC_LEN))?;
-    let fits = found.kind == kind
+    if bounds_fit(&found, kind, entry) { Ok(()) } else { Err(contradicts_index(entry.offset)) }
+}
+
+/// Whether a block is what the index says of it.
+pub(super) fn bounds_fit(found: &Bounds, kind: BlockType, entry: &Entry) -> bool {
+    found.kind == kind
         && found.first == entry.range.min()
+        && found.last <= entry.range.max()
         && found.ascending
-        && found.last <= entry.range.max();
-    if fits { Ok(()) } else { Err(contradicts_index(entry.offset)) }
+}
+
+/// The same of a decoded block.
+pub(crate) fn column_fits(column: &Column, kind: BlockType, entry: &Entry) -> bool {
+    column.kind() == kind
+        && column.times.first() == Some(&entry.range.min())
+        && column.times.last().is_some_and(|last| *last <= entry.range.max())
+        && column.times.is_sorted()
 }
 
 pub(crate) fn contradicts_index(at: Offset) -> Error {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use icecore_disk::{Disk, Map, ReadAt, Stat};
 
-use super::check::{Checker, contradicts_index};
+use super::check::{Checker, bounds_fit, column_fits, contradicts_index};
 use super::deletes::{self, Collector, Deletes};
 use super::digest::{self, Digest};
 use super::expected::Expected;
@@ -240,11 +240,11 @@ impl TsmFile {
     pub fn read_block(&self, key: &Key<'_>, entry: &Entry, out: &mut Column) -> Result<()> {
         let (body, at) = self.body(entry)?;
         block::decode(body, at, out).map_err(|error| error.in_file(&self.path))?;
-        let fits = out.kind() == key.kind
-            && out.times.first() == Some(&entry.range.min())
-            && out.times.last().is_some_and(|last| *last <= entry.range.max())
-            && out.times.is_sorted();
-        if fits { Ok(()) } else { Err(contradicts_index(at).in_file(&self.path)) }
+        if column_fits(out, key.kind, entry) {
+            Ok(())
+        } else {
+            Err(contradicts_index(at).in_file(&self.path))
+        }
     }
 
     /// That [`read_block`](Self::read_block) would read a block, and how many points; none is kept. Strings are decompressed
@@ -255,11 +255,10 @@ impl TsmFile {
     pub(crate) fn validate_block(&self, key: &Key<'_>, entry: &Entry, plain: &mut Vec<u8>) -> Result<usize> {
         let (body, at) = self.body(entry)?;
         let found = block::validate(body, at, plain).map_err(|error| error.in_file(&self.path))?;
-        let fits = found.kind == key.kind
-            && found.first == entry.range.min()
-            && found.last <= entry.range.max()
-            && found.ascending;
-        if fits { Ok(found.count) } else { Err(contradicts_index(at).in_file(&self.path)) }
+        match bounds_fit(&found, key.kind, entry) {
+            true => Ok(found.count),
+            false => Err(contradicts_index(at).in_file(&self.path)),
+        }
     }
 
     /// The number of a block's points, or of those within a range, found without decoding it.

@@ -65,7 +65,7 @@ impl Window {
             }
         }
         let part = range.start - self.start..range.end.saturating_sub(self.start);
-        memory_range(part).and_then(|part| self.bytes.get(part)).ok_or(Error::unfit(OUTSIDE))
+        memory_range(part).and_then(|part| self.bytes.get(part)).ok_or_else(outside)
     }
 
     /// Whether `range` may be read from the map: it was populated before, or is now with what follows it.
@@ -81,7 +81,7 @@ impl Window {
 
     fn read(&mut self, file: &dyn ReadAt, range: Range<u64>) -> Result<()> {
         let len = range.end.checked_sub(range.start).and_then(|len| usize::try_from(len).ok());
-        self.bytes.resize(len.ok_or(Error::unfit(OUTSIDE))?, 0);
+        self.bytes.resize(len.ok_or_else(outside)?, 0);
         self.start = range.start;
         let outcome = file.read_exact_at(&mut self.bytes, range.start).map_err(Error::io_unnamed);
         if outcome.is_err() {
@@ -91,7 +91,9 @@ impl Window {
     }
 }
 
-const OUTSIDE: &str = "a part of a file that is none";
+fn outside() -> Error {
+    Error::unfit("a part of a file that is none")
+}
 
 /// A part of a file as memory counts.
 fn memory_range(range: Range<u64>) -> Option<Range<usize>> {

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::blocks::{WINDOW_LEN, Window};
 use crate::error::{Error, Result};
-use crate::file::check::contradicts_index;
+use crate::file::check::{column_fits, contradicts_index};
 use crate::file::deletes;
 use crate::file::reader::TsmFile;
 use crate::file::writer;
@@ -122,11 +122,7 @@ impl Cutter {
         self.out.clear();
         block::decode(window.body(entry)?, entry.offset.forward(CRC_LEN), &mut self.block)?;
         let Self { block, kept, out } = self;
-        let fits = block.kind() == key.kind
-            && block.times.first() == Some(&entry.range.min())
-            && block.times.last().is_some_and(|last| *last <= entry.range.max())
-            && block.times.is_sorted();
-        if !fits {
+        if !column_fits(block, key.kind, entry) {
             return Err(contradicts_index(entry.offset));
         }
         kept.reset(key.kind);

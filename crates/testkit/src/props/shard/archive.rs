@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use icecore_backup::{Deletes, Selection, ShardArchive};
 use icecore_disk::Disk;
-use icecore_tsm::{BlockType, Column, Engine, Listing, TimeRange, Trust, Values};
+use icecore_tsm::{Column, Engine, Listing, TimeRange, Trust, Values};
 
-use super::{self as shard, Content};
+use super::{self as shard, Content, KINDS};
 use crate::props::choices::Choices;
 use crate::props::encoded::{self, Broken, How};
 use crate::{MemDisk, Random, tsm};
@@ -25,14 +25,6 @@ const STEP_NS: i64 = 100_000_000_000;
 const MODIFIED_STEP_NS: i64 = 300_000_000;
 /// Checks of this are done before.
 const LONG: Duration = Duration::from_secs(60);
-
-const KINDS: [(&str, BlockType); 5] = [
-    ("b", BlockType::Boolean),
-    ("f", BlockType::Float),
-    ("i", BlockType::Integer),
-    ("s", BlockType::String),
-    ("u", BlockType::Unsigned),
-];
 
 /// A shard of up to three files, with deletes, times and a selection as the bytes choose them, leaves as an archive in
 /// which another reader of tar finds the files that were selected and the list of all live ones, with the points that a

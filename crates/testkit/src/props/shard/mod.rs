@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use icecore_disk::Disk;
 use icecore_tsm::{
-    Column, Deletes, Error, ErrorKind, Result, Shard, ShardDir, Snapshot, Trust, Values, Writing,
+    BlockType, Column, Deletes, Error, ErrorKind, Result, Shard, ShardDir, Snapshot, Trust, Values, Writing,
 };
 
 use crate::MemDisk;
@@ -22,6 +22,15 @@ pub(super) type Content = BTreeMap<Vec<u8>, Column>;
 
 pub(super) const DATA: &str = "/shard/data";
 pub(super) const WAL: &str = "/shard/wal";
+
+/// A field of each type.
+const KINDS: [(&str, BlockType); 5] = [
+    ("b", BlockType::Boolean),
+    ("f", BlockType::Float),
+    ("i", BlockType::Integer),
+    ("s", BlockType::String),
+    ("u", BlockType::Unsigned),
+];
 
 fn dir() -> ShardDir {
     ShardDir { data: DATA.into(), wal: WAL.into() }

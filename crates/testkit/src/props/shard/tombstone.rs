@@ -1,23 +1,15 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use icecore_tsm::{BlockType, Column};
+use icecore_tsm::Column;
 
-use super::{self as shard, Content, DATA, WAL};
+use super::{self as shard, Content, DATA, KINDS, WAL};
 use crate::props::tombstone::{Delete, records};
 use crate::{MemDisk, tsm};
 
 const TSM: &str = "000000001-000000001.tsm";
 const TOMBSTONE: &str = "000000001-000000001.tombstone";
 const V2: [u8; 4] = [0, 0, 0x15, 2];
-
-const KINDS: [(&str, BlockType); 5] = [
-    ("b", BlockType::Boolean),
-    ("f", BlockType::Float),
-    ("i", BlockType::Integer),
-    ("s", BlockType::String),
-    ("u", BlockType::Unsigned),
-];
 
 /// Any bytes beside a file are its deletes, applied alike by a read and by a backup, or damaged.
 ///

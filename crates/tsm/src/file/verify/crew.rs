@@ -122,25 +122,24 @@ impl Crew<'_> {
 
     /// Opens and plans a file. One without tasks is done at once.
     fn plan(&self, nth: usize) -> Option<Arc<Job>> {
-        let file = match (self.open)(nth) {
-            Ok(file) => file,
+        let opened = match (self.open)(nth) {
+            Ok(file) => Opened::new(file),
             Err(error) => {
                 (self.done)(nth, Err(error));
                 return None;
             }
         };
         let mut report = Report::default();
-        let plan = plan(&*file, &mut report);
+        let plan = plan(opened.source().file, &mut report);
         let tasks = plan.as_ref().map_or(0, |plan| plan.chunks.len()) + self.digest_tasks();
         let Some(plan) = plan.filter(|_| tasks > 0) else {
             if self.options.digest {
-                add_digest(Source { file: &*file, map: None }, &mut report);
+                add_digest(opened.source(), &mut report);
             }
             (self.done)(nth, Ok(report));
             return None;
         };
         let (taken, left) = (AtomicUsize::new(0), AtomicUsize::new(tasks));
-        let opened = Opened::new(file);
         Some(Arc::new(Job { nth, opened, plan, tasks, taken, left, report: Mutex::new(report) }))
     }
 
