@@ -203,48 +203,41 @@ fn join(values: &Strings, range: Range<usize>, plain: &mut Vec<u8>) -> usize {
     if plain.len() < most {
         plain.resize(most, 0);
     }
-    let mut place = plain.as_mut_slice();
+    let bytes = values.as_bytes();
+    let mut written = 0;
+    // By its index: taking each string off the front of what remains took half as long again for short strings.
     for end in ends {
         let end = *end as usize;
-        place = put_length(place, end - start);
-        place = put(place, values.as_bytes(), start..end);
+        let len = end - start;
+        let stride = bytes.get(start..).and_then(|bytes| bytes.first_chunk::<STRIDE>());
+        let place = plain.get_mut(written..).and_then(|place| place.first_chunk_mut::<{ 1 + STRIDE }>());
+        written += match (u8::try_from(len), stride, place) {
+            (Ok(short), Some(stride), Some([length, place @ ..])) if len <= STRIDE => {
+                *length = short;
+                *place = *stride;
+                1 + len
+            }
+            _ => put_exactly(plain, written, bytes.get(start..end).unwrap_or_default()),
+        };
         start = end;
     }
-    let left = place.len();
-    plain.len() - left
+    written
 }
 
-/// Writes the length of a string. What remains of the place.
-#[inline]
-fn put_length(place: &mut [u8], len: usize) -> &mut [u8] {
-    let Ok(short @ 0..=0x7f) = u8::try_from(len) else {
-        let mut bytes = Vec::with_capacity(LENGTH_MAX);
-        put_uvarint(&mut bytes, len as u64);
-        return put(place, &bytes, 0..bytes.len());
-    };
-    let Some((first, rest)) = place.split_first_mut() else { return Default::default() };
-    *first = short;
-    rest
-}
-
-/// Writes a string, and up to a stride too much. What remains of the place behind the string.
-#[inline]
-fn put<'a>(place: &'a mut [u8], bytes: &[u8], string: Range<usize>) -> &'a mut [u8] {
-    let len = string.len();
-    let stride = bytes.get(string.start..).and_then(|bytes| bytes.first_chunk::<STRIDE>());
-    match (len, stride, place.first_chunk_mut::<STRIDE>()) {
-        (..=STRIDE, Some(stride), Some(place)) => *place = *stride,
-        _ => put_exactly(place, bytes, string),
-    }
-    place.get_mut(len..).unwrap_or_default()
-}
-
-/// Apart from strides: together the two would become one copy of variable length.
+/// Writes the length of a string and no byte more than the string at `at`, and says how many bytes that are. Apart from
+/// strides: together the two would become one copy of variable length.
 #[inline(never)]
-fn put_exactly(place: &mut [u8], bytes: &[u8], string: Range<usize>) {
-    if let (Some(place), Some(string)) = (place.get_mut(..string.len()), bytes.get(string)) {
-        place.copy_from_slice(string);
+fn put_exactly(plain: &mut [u8], at: usize, string: &[u8]) -> usize {
+    let mut length = Vec::with_capacity(LENGTH_MAX);
+    put_uvarint(&mut length, string.len() as u64);
+    let len = length.len() + string.len();
+    if let Some((first, rest)) =
+        plain.get_mut(at..at + len).and_then(|place| place.split_at_mut_checked(length.len()))
+    {
+        first.copy_from_slice(&length);
+        rest.copy_from_slice(string);
     }
+    len
 }
 
 #[cfg(test)]
@@ -292,6 +285,23 @@ mod tests {
         written(&[b"", b"", b""]);
         written(&[b"", &long, b"", &[0xff; 127], &[0xff; 128], &long]);
         written(&[&vec![b'a'; 1 << 20]]);
+    }
+
+    #[test]
+    fn strings_of_any_length_are_joined_as_the_format_says() {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(20_000).collect();
+        for len in (0..200).chain([255, 256, 16_383, 16_384]) {
+            // Whether a stride has room decides how a string is copied: at the end it has none.
+            for others in [0, 1, STRIDE - 1, STRIDE, STRIDE + 1] {
+                let strings = [bytes.get(7..7 + len).unwrap(), bytes.get(..others).unwrap()];
+                let mut joined = Vec::new();
+                for string in strings {
+                    put_uvarint(&mut joined, string.len() as u64);
+                    joined.extend_from_slice(string);
+                }
+                assert_eq!(written(&strings), packed(&joined), "{len} and {others} bytes");
+            }
+        }
     }
 
     #[test]
