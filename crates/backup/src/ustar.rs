@@ -1,9 +1,11 @@
-//! Headers of a tar as influxd's restore expects them: POSIX ustar, regular files only.
+//! Headers of a tar as influxd's restore expects them: POSIX ustar, regular files, and comments of pax before them.
 //!
 //! ```text
 //! per entry | header 512 | content, padded to 512 |
 //! end       | two blocks of zeros |                     no padding to 10,240
 //! ```
+
+use std::io;
 
 use icecore_disk::Stat;
 
@@ -21,7 +23,25 @@ const NS_PER_S: i64 = 1_000_000_000;
 ///
 /// # Errors
 /// When `path` is too long for ustar: more than 255 bytes, or no `/` where it can be split.
-pub(crate) fn header(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> std::io::Result<[u8; 512]> {
+pub(crate) fn header(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> io::Result<[u8; 512]> {
+    header_of(tar::EntryType::Regular, path, size, modified_ns, stat)
+}
+
+/// The same of an extended header of pax, which speaks of the entry behind it.
+///
+/// # Errors
+/// As [`header`].
+pub(crate) fn extended(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> io::Result<[u8; 512]> {
+    header_of(tar::EntryType::XHeader, path, size, modified_ns, stat)
+}
+
+fn header_of(
+    kind: tar::EntryType,
+    path: &str,
+    size: u64,
+    modified_ns: i64,
+    stat: &Stat,
+) -> io::Result<[u8; 512]> {
     let mut header = tar::Header::new_ustar();
     header.set_path(path)?;
     header.set_mode(stat.mode & 0o777);
@@ -30,7 +50,7 @@ pub(crate) fn header(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> st
     header.set_size(size);
     let seconds = modified_ns.saturating_add(NS_PER_S / 2).div_euclid(NS_PER_S);
     header.set_mtime(u64::try_from(seconds).unwrap_or(0));
-    header.set_entry_type(tar::EntryType::Regular);
+    header.set_entry_type(kind);
     header.set_device_major(0)?;
     header.set_device_minor(0)?;
     header.set_cksum();

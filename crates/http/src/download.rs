@@ -5,7 +5,8 @@ use icecore_backup::encode;
 
 use crate::range::Part;
 
-/// Blocks on disk; holds no lock, only what it has pinned. Nothing is asked of it after an `Err` or the end.
+/// Blocks on disk; holds no lock, only what it has pinned. Nothing is asked of it after an `Err` or the end. An empty chunk says
+/// that the next may be a while in coming, so that nobody holds back what came before it.
 pub(crate) type Chunks = Box<dyn Iterator<Item = Result<Bytes, BrokenOff>> + Send>;
 
 /// One backup, ready to be sent.

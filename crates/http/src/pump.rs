@@ -92,11 +92,12 @@ impl Batch {
         let (mut chunks, mut bytes) = (Vec::new(), 0);
         while bytes < limit {
             match source.next() {
+                // What follows may be a while in coming.
+                Some(Ok(chunk)) if chunk.is_empty() && !chunks.is_empty() => break,
+                Some(Ok(chunk)) if chunk.is_empty() => {}
                 Some(Ok(chunk)) => {
                     bytes += chunk.len();
-                    if !chunk.is_empty() {
-                        chunks.push(chunk);
-                    }
+                    chunks.push(chunk);
                 }
                 Some(Err(why)) => return Self { chunks, source: Source::Failed(why) },
                 None => return Self { chunks, source: Source::Ended },
@@ -160,6 +161,23 @@ mod tests {
             assert!(next(&mut pump).await.is_none());
             assert_eq!(Arc::strong_count(&alive), 1, "the source is gone when it ended");
         }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_an_empty_chunk_is_sent_before_the_source_is_asked_again() {
+        let (go_on, waits) = std::sync::mpsc::channel::<()>();
+        let chunks = [&b""[..], b"abc", b"d", b"", b"ef"].map(|chunk| Ok(Bytes::from(chunk)));
+        let waiting = std::iter::once_with(move || {
+            waits.recv().unwrap();
+            Ok(Bytes::from("g"))
+        });
+        let mut pump = Pump::new(Box::new(chunks.into_iter().chain([Ok(Bytes::new())]).chain(waiting)), 1000);
+        for expected in ["abc", "d", "ef"] {
+            assert_eq!(next(&mut pump).await.unwrap().unwrap(), expected);
+        }
+        go_on.send(()).unwrap();
+        assert_eq!(next(&mut pump).await.unwrap().unwrap(), "g");
+        assert!(next(&mut pump).await.is_none());
     }
 
     #[tokio::test]

@@ -10,7 +10,8 @@
 //!
 //! Memory of a stream: twice as many pieces as the crew has threads, each 256 KiB (gzip) or 512 KiB (zstd), or what that is
 //! packed, and one chunk of the source; fewer pieces, but one, where the streams of a crew would have more than 32 MiB of them together.
-//! Nothing is asked of the source before the head of a gzip member was taken.
+//! Nothing is asked of the source before the head of a gzip member was taken. An empty chunk of the source ends a piece: what came before it
+//! leaves, but for the end of a frame of zstd, then an empty chunk, and only then the source is asked again.
 
 mod crew;
 mod deflate;
@@ -88,6 +89,8 @@ pub struct Encoded<S, E> {
     /// On their way through the crew, oldest first.
     pieces: VecDeque<Receiver<Result<Packed, Failed>>>,
     ready: VecDeque<Bytes>,
+    /// The source said that it may be a while in coming.
+    is_paused: bool,
     /// Gone when nobody wants the pieces any more.
     alive: Arc<()>,
 }
@@ -118,6 +121,7 @@ where
             chunk: Bytes::new(),
             pieces: VecDeque::new(),
             ready: VecDeque::new(),
+            is_paused: false,
             alive: Arc::new(()),
         }
     }
@@ -142,7 +146,9 @@ where
             let lost = |_| Failed::new("a piece was lost: compressing it panicked");
             let packed = piece.recv().map_err(lost)??;
             self.framing.piece(packed, &mut self.ready);
-        } else if let Stage::Drained(outcome) = std::mem::replace(&mut self.stage, Stage::Done) {
+        } else if !self.is_paused
+            && let Stage::Drained(outcome) = std::mem::replace(&mut self.stage, Stage::Done)
+        {
             outcome?;
             self.ready.push_back(self.framing.end());
         }
@@ -152,7 +158,7 @@ where
     /// Gives pieces to the crew until it has as many as this stream may have.
     fn keep_crew_busy(&mut self) -> Result<(), Failed> {
         let pieces_max = pieces_max(self.crew.threads(), Arc::strong_count(&self.crew), self.piece_len);
-        while self.pieces.len() < pieces_max && matches!(self.stage, Stage::Running) {
+        while self.pieces.len() < pieces_max && matches!(self.stage, Stage::Running) && !self.is_paused {
             let piece = self.gather();
             if !piece.is_empty() {
                 self.pack(piece)?;
@@ -161,13 +167,17 @@ where
         Ok(())
     }
 
-    /// The next piece of the source; a short one where it ends.
+    /// The next piece of the source; a short one where it ends or pauses.
     fn gather(&mut self) -> Vec<u8> {
         let piece_len = self.piece_len;
         let mut piece = Vec::with_capacity(piece_len);
         while piece.len() < piece_len {
             if self.chunk.is_empty() {
                 match self.source.next() {
+                    Some(Ok(chunk)) if chunk.is_empty() => {
+                        self.is_paused = true;
+                        break;
+                    }
                     Some(Ok(chunk)) => self.chunk = chunk,
                     ended => {
                         self.stage = Stage::Drained(ended.map_or(Ok(()), |chunk| chunk.map(drop)));
@@ -217,6 +227,9 @@ where
                 }
             } else if let Stage::Done = self.stage {
                 return None;
+            } else if self.is_paused && self.pieces.is_empty() {
+                self.is_paused = false;
+                return Some(Ok(Bytes::new()));
             } else if let Err(error) = self.step() {
                 self.stage = Stage::Done;
                 self.pieces.clear();
@@ -372,6 +385,41 @@ mod tests {
             encoded.next().unwrap().unwrap();
             assert!(given.load(Ordering::SeqCst) <= taken + 2 * 2, "{given:?} chunks for {taken}");
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_came_before_an_empty_chunk_leaves_before_the_source_is_asked_again() {
+        for coding in CODINGS {
+            for len in [0, 1, 64, PIECE_LEN, 3 * PIECE_LEN + 5] {
+                let body = noise(len);
+                let asked_again = std::iter::once_with(|| panic!("asked"));
+                let source = chunks(&body, 1000).chain([Ok(Bytes::new())]).chain(asked_again);
+                let mut encoded = Encoded::new(source, coding, Arc::new(Crew::new(2)));
+                let mut sent = Vec::new();
+                loop {
+                    let chunk = encoded.next().expect("not the end").expect("a sound source");
+                    if chunk.is_empty() {
+                        break;
+                    }
+                    sent.extend_from_slice(&chunk);
+                }
+                let mut read = Vec::new();
+                let end = match coding {
+                    Coding::Gzip(_) => GzDecoder::new(&sent[..]).read_to_end(&mut read).map(drop),
+                    Coding::Zstd(_) => zstd::stream::read::Decoder::with_buffer(&sent[..])
+                        .and_then(|mut decoder| decoder.read_to_end(&mut read).map(drop)),
+                };
+                let is_all = read == body;
+                assert!(
+                    body.starts_with(&read) && (end.is_err() || sent.is_empty()),
+                    "{len} bytes, {coding:?}"
+                );
+                assert!(
+                    is_all || matches!(coding, Coding::Zstd(_)) && !sent.is_empty(),
+                    "{len} bytes, {coding:?}"
+                );
+            }
         }
     }
 

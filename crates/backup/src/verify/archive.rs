@@ -1,7 +1,7 @@
 //! A tar of a shard: its structure, every file in it, and the list of files if it has one.
 //!
 //! ```text
-//! per entry | header 512 | content, padded to 512 |      <bucket>/<policy>/<shard>/<name>
+//! per entry | extended header, or none | header 512 | content, padded to 512 |      <bucket>/<policy>/<shard>/<name>
 //! end       | two blocks of zeros, or more |
 //! ```
 //!
@@ -20,6 +20,7 @@ use super::content::{self, Part};
 use super::find::Target;
 use super::gzip::{Failed, Failure, Gunzip};
 use super::members::{Members, Role};
+use super::pax;
 use super::report::FileReport;
 
 const BLOCK_LEN: u64 = 512;
@@ -41,6 +42,8 @@ pub(super) struct Head {
     /// Bytes of the content.
     pub(super) size: u64,
     pub(super) is_file: bool,
+    /// It speaks of the entry behind it.
+    is_extended: bool,
 }
 
 impl Head {
@@ -51,6 +54,7 @@ impl Head {
             start: entry.raw_file_position(),
             size: entry.size(),
             is_file: entry.header().entry_type().is_file(),
+            is_extended: entry.header().entry_type().is_pax_local_extensions(),
         }
     }
 
@@ -81,9 +85,11 @@ fn plain(path: &Path, members: &mut Members<'_>) -> io::Result<()> {
     members.archive().size = size;
     let mut archive = tar::Archive::new(File::open(path)?);
     let mut heads = Vec::new();
-    let (end, error) = each_entry(archive.entries_with_seek()?, |head, _| {
+    let (end, error) = each_entry(archive.entries_with_seek()?, |head, entry| {
         let is_whole = head.end() <= size;
-        if is_whole {
+        if is_whole && head.is_extended {
+            pax::look(members.archive(), &head, entry)?;
+        } else if is_whole {
             heads.push(head);
         } else {
             members.cut_within(&head, size);
@@ -122,6 +128,10 @@ fn compressed(path: &Path, members: &mut Members<'_>) -> io::Result<()> {
     let mut refused = None;
     let (end, error) = each_entry(archive.entries()?, |head, entry| {
         within = Some(head.name.clone());
+        if head.is_extended {
+            pax::look(members.archive(), &head, entry)?;
+            return Ok(true);
+        }
         let Some(role) = members.enter(&head) else { return Ok(true) };
         if head.size > SPOOLED_MAX {
             return Err(io::Error::other("a file of more than 4 GiB"));

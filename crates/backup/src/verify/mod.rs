@@ -18,6 +18,7 @@ mod gzip;
 mod manifest;
 mod members;
 mod metadata;
+mod pax;
 mod report;
 mod shard;
 

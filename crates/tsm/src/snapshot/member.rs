@@ -99,8 +99,7 @@ enum Content {
 
 impl Member {
     pub(super) fn new(file: Arc<TsmFile>, deletes: Deletes, damage: Arc<Damage>) -> Self {
-        let is_rewritten = deletes == Deletes::Apply && file.has_deletes();
-        let content = (!is_rewritten).then_some(Content::AsIs);
+        let content = (!is_rewritten(&file, deletes)).then_some(Content::AsIs);
         let (checker, planner, ahead) = (Checker::default(), Planner::default(), Position::default());
         Self { file, deletes, damage, checker, planner, ahead, spooling: None, content }
     }
@@ -155,6 +154,16 @@ impl Member {
         }
     }
 
+    /// The length of the file on the disk.
+    pub fn size_on_disk(&self) -> u64 {
+        self.file.size()
+    }
+
+    /// Whether it leaves without what was deleted from it, and so has to be planned, or has been.
+    pub fn is_rewritten(&self) -> bool {
+        is_rewritten(&self.file, self.deletes)
+    }
+
     /// Puts what decides over its bytes in a backup into `hasher`, without reading them: name, owner, mode, length and time of
     /// the file, and its deletes. A name is not given twice, and a file does not change under its time; the digest of a
     /// manifest is not put, since a file gets it later than its bytes.
@@ -185,7 +194,7 @@ impl Member {
         Ok(self.size().is_some() || self.advance(|_| is_past(until))?)
     }
 
-    /// Whether it has to be planned before it can be sent, or has been.
+    /// Whether it has to be planned before it can be sent, or has been, and something is left of it.
     pub fn needs_plan(&self) -> bool {
         !matches!(self.content, Some(Content::AsIs | Content::Gone))
     }
@@ -196,6 +205,27 @@ impl Member {
     /// As [`plan`](Self::plan).
     pub fn plan_on(&mut self, bytes: u64) -> Result<()> {
         self.advance(|read| read >= bytes).map(drop)
+    }
+
+    /// Plans on by blocks of about so many bytes. Returns whether [`chunks`](Self::chunks) has nothing more to plan.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_step(&mut self, len: u64) -> Result<bool> {
+        if let (Some(Content::Kept(kept)), Some(spooling)) = (&self.content, &self.spooling)
+            && spooling.read(kept).is_none()
+        {
+            self.content = None; // it was lost since
+        }
+        if self.content.is_some() {
+            return Ok(true);
+        }
+        let step = self.planner.step(&self.file, len).map_err(|error| self.damage.note(error));
+        let (_, is_done) = step?;
+        if is_done {
+            self.end_plan();
+        }
+        Ok(is_done)
     }
 
     /// Frees the memory of the plan of a file that was sent whole, and its place in the spool if that is needed.
@@ -212,10 +242,14 @@ impl Member {
         }
         let done = self.planner.advance(&self.file, is_enough).map_err(|error| self.damage.note(error))?;
         if done {
-            let plan = std::mem::take(&mut self.planner).finish();
-            self.content = Some(plan.map_or(Content::Gone, |plan| Content::Rewritten(Arc::new(plan))));
+            self.end_plan();
         }
         Ok(done)
+    }
+
+    fn end_plan(&mut self) {
+        let plan = std::mem::take(&mut self.planner).finish();
+        self.content = Some(plan.map_or(Content::Gone, |plan| Content::Rewritten(Arc::new(plan))));
     }
 
     /// Checks the blocks that leave as they are, and plans what is left of the others if deletes are applied, until all
@@ -258,16 +292,10 @@ impl Member {
     /// # Errors
     /// As `prepare`.
     pub fn prepare_to_list(&mut self, until: Option<Instant>) -> Result<bool> {
-        match self.listed_digest() {
-            Some(_) => Ok(true),
-            None => self.prepare(until),
+        match self.known_digest() {
+            Some(_) if !self.is_rewritten() => Ok(true),
+            _ => self.prepare(until),
         }
-    }
-
-    /// What a manifest says of a file that leaves as it is, or what was found.
-    fn listed_digest(&self) -> Option<Digest> {
-        let is_as_it_is = matches!(self.content, Some(Content::AsIs));
-        self.file.known_digest().filter(|_| is_as_it_is)
     }
 
     /// Whether nothing of the file was checked so far.
@@ -343,24 +371,37 @@ impl Member {
     }
 
     /// BLAKE3 of the bytes as they leave: what a manifest says of the file, else it is read as a whole, if it was not sent yet.
-    /// A rewritten file that was not sent yet is produced for it, and not kept.
     ///
     /// # Errors
     /// As `prepare`.
     pub fn digest(&mut self) -> Result<Digest> {
-        if let Some(known) = self.listed_digest() {
-            return Ok(known);
+        if self.known_digest().is_none() {
+            self.chunks_unkept()?.try_for_each(|chunk| chunk.map(drop))?;
         }
-        if matches!(self.content, Some(Content::AsIs)) {
-            self.prepare(None)?;
-            return self.file.digest().map_err(|error| self.damage.note(error));
-        }
-        if let Some((_, digest)) = self.file.rewritten() {
-            return Ok(digest);
-        }
-        self.chunks_that(false)?.try_for_each(|chunk| chunk.map(drop))?;
-        Ok(self.file.rewritten().map_or_else(|| blake3::hash(&[]), |(_, digest)| digest))
+        // The file knows it now, unless nothing is left of it.
+        Ok(self.known_digest().unwrap_or_else(|| blake3::hash(&[])))
     }
+
+    /// The digest, if nothing has to be read for it.
+    pub fn known_digest(&self) -> Option<Digest> {
+        match self.is_rewritten() {
+            true => self.file.rewritten().map(|(_, digest)| digest),
+            false => self.file.known_digest(),
+        }
+    }
+
+    /// The bytes as [`chunks`](Self::chunks) has them, for the digest alone, which is known behind the last: a file that is rewritten
+    /// is not kept.
+    ///
+    /// # Errors
+    /// As `chunks`.
+    pub fn chunks_unkept(&mut self) -> Result<Chunks> {
+        self.chunks_that(false)
+    }
+}
+
+fn is_rewritten(file: &TsmFile, deletes: Deletes) -> bool {
+    deletes == Deletes::Apply && file.has_deletes()
 }
 
 fn is_past(until: Option<Instant>) -> bool {

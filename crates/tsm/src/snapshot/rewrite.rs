@@ -229,33 +229,41 @@ impl Planner {
     /// `Corrupt` names a block that a delete touches and that cannot be decoded; `Io`.
     pub(super) fn advance(&mut self, file: &TsmFile, is_enough: impl Fn(u64) -> bool) -> Result<bool> {
         let mut read = 0;
-        loop {
-            if is_enough(read) {
-                return Ok(false);
-            }
-            let (steps, is_end) = self.steps(file)?;
-            let cuts: Vec<Block> = steps
-                .iter()
-                .filter_map(|step| if let Step::Cut(block) = step { Some(*block) } else { None })
-                .collect();
-            read += cuts.iter().map(|block| u64::from(block.entry.size)).sum::<u64>();
-            let mut left = cut::cut(file, &cuts, false)?.into_iter().flat_map(|part| part.blocks);
-            for step in steps {
-                match step {
-                    Step::Copy(entry, walk) => self.copy(&entry, walk),
-                    Step::Cut(block) => {
-                        if let Some((range, size)) = left.next().flatten() {
-                            self.pieces.push(Piece::Cut { block, size });
-                            self.enter(range, size);
-                        }
-                    }
-                    Step::EndOfKey(ordinal) => self.end_key(file, ordinal)?,
-                }
-            }
+        while !is_enough(read) {
+            let (step_read, is_end) = self.step(file, STEP_LEN)?;
+            read += step_read;
             if is_end {
                 return Ok(true);
             }
         }
+        Ok(false)
+    }
+
+    /// Plans on by blocks of about so many bytes. How many were read, and whether all is planned.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub(super) fn step(&mut self, file: &TsmFile, len: u64) -> Result<(u64, bool)> {
+        let (steps, is_end) = self.steps(file, len)?;
+        let cuts: Vec<Block> = steps
+            .iter()
+            .filter_map(|step| if let Step::Cut(block) = step { Some(*block) } else { None })
+            .collect();
+        let read = cuts.iter().map(|block| u64::from(block.entry.size)).sum();
+        let mut left = cut::cut(file, &cuts, false)?.into_iter().flat_map(|part| part.blocks);
+        for step in steps {
+            match step {
+                Step::Copy(entry, walk) => self.copy(&entry, walk),
+                Step::Cut(block) => {
+                    if let Some((range, size)) = left.next().flatten() {
+                        self.pieces.push(Piece::Cut { block, size });
+                        self.enter(range, size);
+                    }
+                }
+                Step::EndOfKey(ordinal) => self.end_key(file, ordinal)?,
+            }
+        }
+        Ok((read, is_end))
     }
 
     /// The plan, when all is planned; `None` if nothing remains of the file.
@@ -270,10 +278,10 @@ impl Planner {
     }
 
     /// What comes next, and whether that is all.
-    fn steps(&mut self, file: &TsmFile) -> Result<(Vec<Step>, bool)> {
+    fn steps(&mut self, file: &TsmFile, len: u64) -> Result<(Vec<Step>, bool)> {
         let index = file.index()?;
         let (mut steps, mut cut_len) = (Vec::new(), 0);
-        while cut_len < STEP_LEN && steps.len() < STEP_BLOCKS {
+        while cut_len < len && steps.len() < STEP_BLOCKS {
             let Some((key, next)) = index.at(self.walk.place) else { return Ok((steps, true)) };
             let Some(entry) = key.entry(self.walk.entry) else {
                 steps.push(Step::EndOfKey(key.ordinal));

@@ -154,3 +154,19 @@ fn a_plan_stops_when_the_time_is_up_and_goes_on() {
     assert_eq!(member.size(), Some(expected.len() as u64));
     assert_eq!(bytes(&mut member), expected);
 }
+
+#[test]
+fn a_plan_in_steps_is_the_plan() {
+    let shard = OneFile::new();
+    let snapshot = shard.snapshot();
+    let mut member = member(&snapshot);
+    let mut steps = 1;
+    while !member.plan_step(1).unwrap() {
+        assert_eq!(member.size(), None);
+        steps += 1;
+    }
+    let cut = shard.blocks().iter().filter(|(_, fate)| *fate == Fate::Cut).count();
+    assert!(steps >= cut, "{steps} steps for {cut} blocks");
+    assert!(member.plan_step(1).unwrap(), "it stays done");
+    assert_eq!(bytes(&mut member), bytes(&mut super::shard::member(&shard.snapshot())));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// A shard of up to three files, with deletes, times and a selection as the bytes choose them, leaves as an archive in
 /// which another reader of tar finds the files that were selected and the list of all live ones, with the points that a
-/// model leaves; it is as long as it said, and the same whether it is prepared, copied, compressed, or begun in the middle.
+/// model leaves, and comments where they have to be; it is as long as it said, and the same whether it is prepared, copied, compressed,
+/// or begun in the middle, and whatever the clock says.
 /// A shard with a damaged block leaves as no whole archive, unless nothing of that block would.
 pub fn archive(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
@@ -37,7 +39,8 @@ pub fn archive(bytes: &[u8]) {
     let (plain, tag) = case.archive(is_copied, is_prepared).expect("a sound shard");
     case.holds(&plain);
 
-    let (others, other_tag) = case.archive(!is_copied, !is_prepared).expect("a sound shard");
+    let hurried = Case { clock: ticking, ..case.clone() };
+    let (others, other_tag) = hurried.archive(!is_copied, !is_prepared).expect("a sound shard");
     assert!(plain == others && tag == other_tag, "the same files give the same bytes and the same tag");
     let first = match choices.below(4) {
         0 => usize::from(choices.number()).min(plain.len()),
@@ -45,9 +48,10 @@ pub fn archive(bytes: &[u8]) {
         _ => plain.len() * usize::from(choices.number()) / (1 << 16),
     };
     case.goes_on_from(first, is_prepared, &plain);
+    hurried.goes_on_from(first, !is_prepared, &plain);
 
     let how = How::new(&mut choices).for_body(plain.len());
-    let (packed, end) = encoded::run(case.open(is_copied), how);
+    let (packed, end) = encoded::run(hurried.open(is_copied), how);
     assert_eq!(end, Ok(()), "a sound shard");
     let (unpacked, is_whole) = encoded::readable(&packed, how.coding);
     assert!(is_whole && unpacked == plain, "reads back");
@@ -71,6 +75,8 @@ struct Made {
     modified_ns: i64,
     /// The tombstone and its time.
     tombstone: Option<(Vec<u8>, i64)>,
+    /// Some delete hits the times of its key.
+    is_hit: bool,
     /// What is left.
     content: Content,
 }
@@ -83,6 +89,12 @@ impl Made {
         let deletes: Vec<_> =
             (0..choices.below(4)).flat_map(|_| delete(source.content.keys(), choices)).collect();
         let tombstone = (!deletes.is_empty()).then(|| (tsm::tombstone_v4(&[&deletes[..]]), time(choices)));
+        let hits = |(key, range): &(Vec<u8>, TimeRange)| {
+            let times = &source.content[key].times;
+            times.first().is_some_and(|first| *first <= range.max())
+                && times.last().is_some_and(|last| range.min() <= *last)
+        };
+        let is_hit = deletes.iter().any(hits);
         let mut content = Content::new();
         for (key, column) in &source.content {
             let deleted = |time: i64| deletes.iter().any(|(of, range)| of == key && range.contains(time));
@@ -94,7 +106,7 @@ impl Made {
             }
         }
         let name = format!("{:09}-000000001", at + 1);
-        Self { name, bytes: source.bytes.clone(), modified_ns, tombstone, content }
+        Self { name, bytes: source.bytes.clone(), modified_ns, tombstone, is_hit, content }
     }
 
     /// When the file or its tombstone was last changed.
@@ -155,14 +167,26 @@ fn texts(times: Vec<i64>) -> Column {
 struct Case {
     files: Vec<Made>,
     selection: Selection,
+    /// Bytes of files for a block of a comment; `None`: as it is, which is more than these files have.
+    unit: Option<u64>,
+    clock: fn() -> Instant,
+}
+
+/// Goes on by a second whenever somebody looks at it.
+fn ticking() -> Instant {
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *FIRST + Duration::from_secs(LOOKS.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Case {
     fn new(choices: &mut Choices<'_>) -> Self {
+        let unit = choices.of(&[None, Some(512), Some(4096)]);
         let files = (0..choices.below(FILES_MAX + 1)).map(|at| Made::new(at, choices)).collect();
         let since = choices.flag().then(|| time(choices));
         let deletes = if choices.flag() { Deletes::Keep } else { Deletes::Apply };
-        Self { files, selection: Selection { since, always_list: choices.flag(), deletes } }
+        let selection = Selection { since, always_list: choices.flag(), deletes };
+        Self { files, selection, unit, clock: Instant::now }
     }
 
     fn keeps(&self) -> bool {
@@ -201,7 +225,12 @@ impl Case {
         let disk: Arc<dyn Disk> = Arc::new(disk);
         let engine = Engine::open_read_only(&disk, Path::new("/engine"), &Trust::Manifest.into());
         let shard = engine.expect("a directory by the book").shard(7).expect("the shard that was put");
-        ShardArchive::of(&shard, &shard.shard.snapshot().expect("indexes are sound"), &self.selection)
+        let archive =
+            ShardArchive::of(&shard, &shard.shard.snapshot().expect("indexes are sound"), &self.selection);
+        match self.unit {
+            Some(unit) => archive.with_manner(unit, 1, self.clock),
+            None => archive,
+        }
     }
 
     fn open(&self, is_copied: bool) -> impl Iterator<Item = Result<Bytes, Broken>> {
@@ -220,10 +249,11 @@ impl Case {
         }
         let (size, tag) = (archive.size(), archive.tag());
         assert!(size.is_some() || !is_prepared, "the size of what is prepared is known");
-        let mut bytes = Vec::new();
+        let (mut bytes, mut is_pause) = (Vec::new(), true);
         for chunk in archive {
             let chunk = chunk.map_err(broken)?;
-            assert!(!chunk.is_empty(), "a chunk has a byte");
+            assert!(!chunk.is_empty() || self.unit.is_some() && !is_pause, "there is something to hand on");
+            is_pause = chunk.is_empty();
             bytes.extend_from_slice(&chunk);
         }
         assert!(size.is_none_or(|size| size == bytes.len() as u64), "as long as it said");
@@ -246,6 +276,7 @@ impl Case {
         let entries = entries(archive);
         let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, self.names(), "the entries in their order");
+        assert_eq!(comments(archive), self.comments(), "comments, each before the entry of its number");
         let entries: BTreeMap<_, _> = entries.into_iter().collect();
         let restored = MemDisk::default();
         restored.create_dir(Path::new(shard::DATA)).expect("a disk in memory");
@@ -282,6 +313,29 @@ impl Case {
         }
         names.extend(self.is_listed().then(|| Listing::NAME.to_owned()));
         names
+    }
+
+    /// The lengths of comments, each with the number of the entry that it stands before.
+    fn comments(&self) -> Vec<(usize, u64)> {
+        let (mut comments, mut nth) = (Vec::new(), 0);
+        let mut put = |nth: usize, on_disk: usize| {
+            let len = self.unit.map_or(0, |unit| on_disk as u64 / unit * 512);
+            // There is one before an entry, whose ever it is.
+            if len > 0 && comments.last().is_none_or(|(last, _)| *last != nth) {
+                comments.push((nth, len));
+            }
+        };
+        for file in self.selected() {
+            put(nth, if file.is_hit && !self.keeps() { file.bytes.len() } else { 0 });
+            nth +=
+                usize::from(self.is_live(file)) * (1 + usize::from(file.tombstone.is_some() && self.keeps()));
+        }
+        let sent: Vec<_> = self.selected().map(|file| &file.name).collect();
+        let listed = self.files.iter().filter(|file| !sent.contains(&&file.name));
+        if self.is_listed() {
+            put(nth, listed.map(|file| file.bytes.len()).sum());
+        }
+        comments
     }
 
     /// The list has all live files, sent or not, as they leave.
@@ -339,6 +393,29 @@ fn entries(archive: &[u8]) -> Vec<(String, Entry)> {
         (name, Entry { bytes, seconds })
     });
     read.collect()
+}
+
+/// The lengths of comments, each with the number of the entry that it stands before.
+fn comments(archive: &[u8]) -> Vec<(usize, u64)> {
+    let mut reader = tar::Archive::new(archive);
+    let (mut comments, mut nth) = (Vec::new(), 0);
+    for entry in reader.entries().expect("an archive").raw(true) {
+        let mut entry = entry.expect("an entry by the book");
+        if entry.header().entry_type().is_file() {
+            nth += 1;
+            continue;
+        }
+        assert!(entry.header().entry_type().is_pax_local_extensions(), "files and comments");
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("a text");
+        let (len, record) = text.split_once(' ').expect("a length in front");
+        assert!(
+            len.parse() == Ok(text.len()) && record.starts_with("comment=") && record.ends_with('\n'),
+            "{text}"
+        );
+        comments.push((nth, entry.size()));
+    }
+    comments
 }
 
 /// To the nearest second.

@@ -2,7 +2,16 @@
 //!
 //! Order: the files by name, then `icecore.files`, then the end. The same files give the same bytes. Every byte is
 //! checked before it leaves; a file that deletes have to be applied to is planned before its header is sent, while the one before
-//! it is on its way.
+//! it is on its way, and behind a [comment](filler) that leaves bit by bit.
+//!
+//! ```text
+//! per file     | comment, if it is long and deletes are applied to it | header | content |
+//! the list     | comment, if files that are only listed are long | header | content |
+//! ```
+
+mod comment;
+mod filler;
+mod list;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +21,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use icecore_database::{Database, Error, OpenShard, ShardId};
 use icecore_disk::Stat;
-use icecore_tsm::{Chunks, Deletes, ListedFile, Listing, Member, Snapshot, Spool, Tombstone, prepare_all};
+use icecore_tsm::{Chunks, Deletes, Listing, Member, Snapshot, Spool, Tombstone, prepare_all};
 
 use crate::ustar;
+use filler::{Filler, Manner};
 
 /// Digits of a [tag](ShardArchive::tag).
 const TAG_DIGITS: usize = 32;
@@ -32,7 +42,8 @@ pub struct Selection {
 
 /// The archive of a shard at one cut, as chunks of bytes.
 ///
-/// It pins the files of the cut and holds nothing else. The first `Err` ends it.
+/// It pins the files of the cut and holds nothing else. The first `Err` ends it. An empty chunk says that the next bytes may be a while
+/// in coming, a second as a rule: those before it should be handed on, and not be held back for them.
 #[derive(Debug)]
 pub struct ShardArchive {
     id: ShardId,
@@ -46,13 +57,18 @@ pub struct ShardArchive {
     sent_count: usize,
     stage: Stage,
     ready: VecDeque<Bytes>,
+    /// A comment before the next header.
+    filler: Option<Filler>,
+    manner: Manner,
     /// Bytes that are still to be left out.
     left_out: u64,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// The header of this member comes next.
+    /// This member comes next.
+    Begin(usize),
+    /// The header of this member comes next, when it is planned.
     Head(usize),
     /// The content of this member is being sent; so many bytes are left.
     Content {
@@ -60,7 +76,14 @@ enum Stage {
         chunks: Box<Chunks>,
         left: u64,
     },
-    Listing,
+    /// The list comes next.
+    BeginList,
+    /// The same, when the digests from this member on are known.
+    List {
+        member: usize,
+        /// What is read of it.
+        chunks: Option<Box<Chunks>>,
+    },
     End,
     Done,
 }
@@ -90,8 +113,10 @@ impl ShardArchive {
             copies: false,
             members: sent.into_iter().chain(listed).collect(),
             sent_count,
-            stage: Stage::Head(0),
+            stage: Stage::Begin(0),
             ready: VecDeque::new(),
+            filler: None,
+            manner: Manner::default(),
             left_out: 0,
         }
     }
@@ -103,6 +128,14 @@ impl ShardArchive {
             self.members.iter_mut().for_each(|member| member.spooled(spool, self.id.0));
         }
         self
+    }
+
+    /// The same with a block of a comment for each `unit` bytes of files, steps of `step_len` bytes, and another clock: for tests,
+    /// which have short files and no time. To be called before anything else.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_manner(self, unit: u64, step_len: u64, now: fn() -> Instant) -> Self {
+        Self { manner: Manner { unit, step_len, now }, ..self }
     }
 
     /// The moment of the cut as the `since` of the next backup, ns since 1970.
@@ -167,13 +200,18 @@ impl ShardArchive {
     /// Bytes of the whole archive; `None` while a file with deletes is not planned yet.
     pub fn size(&self) -> Option<u64> {
         let sizes = self.members.iter().map(Member::size).collect::<Option<Vec<u64>>>()?;
-        let sent = self.members.iter().take(self.sent_count).map(len_of).collect::<Option<Vec<u64>>>()?;
-        let live = self.members.iter().zip(sizes).filter(|(_, size)| *size > 0);
-        let listing = match self.is_listed() {
-            true => entry_len(Listing::size_of(live.map(|(member, size)| (member.name(), size)))),
-            false => 0,
-        };
-        Some(sent.iter().sum::<u64>() + listing + ustar::END_LEN)
+        let (mut all, mut is_commented) = (ustar::END_LEN, false);
+        for member in self.members.iter().take(self.sent_count) {
+            let comment = self.comment_len(member, is_commented);
+            all += comment + len_of(member)?;
+            is_commented = (is_commented || comment > 0) && member.size()? == 0;
+        }
+        if self.is_listed() {
+            let live = self.members.iter().zip(sizes).filter(|(_, size)| *size > 0);
+            all += self.comment_len_of_list(is_commented);
+            all += entry_len(Listing::size_of(live.map(|(member, size)| (member.name(), size))));
+        }
+        Some(all)
     }
 
     /// Whether the list of files is sent: also when nothing is left of the files to send, since that is news.
@@ -184,15 +222,17 @@ impl ShardArchive {
     /// Puts the next bytes into `ready`; leaves it empty only when a stage had none or the archive is done.
     fn step(&mut self) -> Result<(), Error> {
         match &mut self.stage {
-            Stage::Head(member) if *member == self.sent_count => self.stage = Stage::Listing,
-            Stage::Head(member) => {
+            Stage::Begin(member) if *member == self.sent_count => self.stage = Stage::BeginList,
+            Stage::Begin(member) => {
                 let member = *member;
-                match self.members.get(member).and_then(len_of) {
-                    Some(len) if len <= self.left_out => {
-                        self.left_out -= len;
-                        self.stage = Stage::Head(member + 1);
-                    }
-                    _ => self.head(member)?,
+                self.begin(member)?;
+            }
+            Stage::Head(member) => {
+                let at = *member;
+                let planned = self.members.get_mut(at).map(|member| member.plan_step(self.manner.step_len));
+                match self.sound(planned.unwrap_or(Ok(true)))? {
+                    true => self.head(at)?,
+                    false => self.wait(),
                 }
             }
             Stage::Content { member, chunks, left } => match chunks.next() {
@@ -210,12 +250,8 @@ impl ShardArchive {
                     self.end_content(member, left);
                 }
             },
-            Stage::Listing => {
-                if self.is_listed() {
-                    self.list()?;
-                }
-                self.stage = Stage::End;
-            }
+            Stage::BeginList => self.begin_list()?,
+            Stage::List { .. } => self.list_on()?,
             Stage::End => {
                 self.ready.push_back(Bytes::from_static(&ustar::ZEROS));
                 self.stage = Stage::Done;
@@ -223,6 +259,39 @@ impl ShardArchive {
             Stage::Done => {}
         }
         Ok(())
+    }
+
+    /// Begins with a member: with its comment, or with nothing where all of it is left out.
+    fn begin(&mut self, at: usize) -> Result<(), Error> {
+        if self.left_out > 0
+            && let Some(rest) = self.filler.as_mut().map(Filler::take)
+            && !rest.is_empty()
+        {
+            self.ready.push_back(rest); // whether there is more to leave out shows behind it
+            return Ok(());
+        }
+        let Some(member) = self.members.get(at) else { return Ok(()) };
+        let comment = self.comment_len(member, self.filler.is_some());
+        if let Some(len) = len_of(member).map(|len| len + comment)
+            && len <= self.left_out
+        {
+            self.left_out -= len;
+            let is_commented = self.filler.is_some() || comment > 0;
+            self.filler = (is_commented && member.size() == Some(0)).then(Filler::default);
+            self.stage = Stage::Begin(at + 1);
+            return Ok(());
+        }
+        if comment > 0 {
+            let (stat, modified_ns) = (member.stat(), member.modified_ns());
+            self.comment(self.manner.len_for(member.size_on_disk()), modified_ns, &stat)?;
+        }
+        self.stage = Stage::Head(at);
+        Ok(())
+    }
+
+    /// What the shard says.
+    fn sound<T>(&self, outcome: Result<T, icecore_tsm::Error>) -> Result<T, Error> {
+        outcome.map_err(|source| Error::Shard { id: self.id, source })
     }
 
     /// Plans the next file from `from` on that needs it, by as many bytes as were just sent: so the client does not wait for it
@@ -241,7 +310,7 @@ impl ShardArchive {
         if let Some(member) = self.members.get_mut(member) {
             member.forget_plan();
         }
-        self.stage = Stage::Head(member + 1);
+        self.stage = Stage::Begin(member + 1);
     }
 
     fn head(&mut self, at: usize) -> Result<(), Error> {
@@ -251,15 +320,16 @@ impl ShardArchive {
         let Some(member) = self.members.get(at) else { return Ok(()) };
         let size = member.size().unwrap_or(0);
         if size == 0 {
-            self.stage = Stage::Head(at + 1); // nothing remains of it
+            self.stage = Stage::Begin(at + 1); // nothing remains of it
             return Ok(());
         }
         let tombstone = member.tombstone().cloned();
         let modified_ns = if tombstone.is_some() { member.stat().modified_ns } else { member.modified_ns() };
-        let path = format!("{}{}", self.prefix, member.name());
-        let header = self.header(&path, size, modified_ns, &member.stat())?;
+        let name = member.name();
+        let header = self.header(&format!("{}{name}", self.prefix), size, modified_ns, &member.stat())?;
+        self.end_comment();
         if let Some(Tombstone { stat, bytes }) = tombstone {
-            let path = format!("{}{}", self.prefix, member.name().tombstone());
+            let path = format!("{}{}", self.prefix, name.tombstone());
             let size = bytes.len();
             let header = self.header(&path, size as u64, stat.modified_ns, &stat)?;
             self.ready.extend([header, bytes.slice(0..size)]);
@@ -267,26 +337,6 @@ impl ShardArchive {
         }
         self.ready.push_back(header);
         self.stage = Stage::Content { member: at, chunks: Box::new(chunks), left: size };
-        Ok(())
-    }
-
-    /// The list of all live files. Those that were not sent are checked now, for their digests.
-    fn list(&mut self) -> Result<(), Error> {
-        let mut files = Vec::new();
-        for member in &mut self.members {
-            let digest = member.digest().map_err(|source| Error::Shard { id: self.id, source })?;
-            if let Some(size) = member.size().filter(|size| *size > 0) {
-                files.push(ListedFile { name: member.name(), size, digest });
-            }
-        }
-        let text = Listing::new(files).to_text();
-        let owner = self.members.first().map_or(NOBODY, Member::stat);
-        let path = format!("{}{}", self.prefix, Listing::NAME);
-        let header = self.header(&path, text.len() as u64, self.cut_ns, &Stat { mode: 0o600, ..owner })?;
-        self.ready.push_back(header);
-        let size = text.len() as u64;
-        self.ready.push_back(Bytes::from(text));
-        self.pad(size);
         Ok(())
     }
 
@@ -317,15 +367,15 @@ fn len_of(member: &Member) -> Option<u64> {
     Some(if size == 0 { 0 } else { entry_len(size) + tombstone })
 }
 
-/// Owner of a list without files.
-const NOBODY: Stat = Stat { size: 0, modified_ns: 0, mode: 0o600, uid: 0, gid: 0 };
-
 impl Iterator for ShardArchive {
     type Item = Result<Bytes, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(mut bytes) = self.ready.pop_front() {
+                if bytes.is_empty() {
+                    return Some(Ok(bytes));
+                }
                 if self.left_out > 0 {
                     let left_out = bytes.len().min(usize::try_from(self.left_out).unwrap_or(usize::MAX));
                     self.left_out -= bytes.split_to(left_out).len() as u64;
