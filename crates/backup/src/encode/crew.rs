@@ -1,18 +1,19 @@
 //! The threads that compress, one for each core, shared by all streams of a process.
 //!
 //! Invariant: a thread that waits for a piece waits for the crew alone, never for a client. How much is queued is bounded by
-//! those who queue: a stream has so many pieces out and no more (see `Encoded`).
+//! those who queue: a stream has so many pieces out and no more, and those that nobody waits for yet have [`Room`] (see `Encoded`).
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
 
-use super::Failed;
 use super::tools::Tools;
+use super::{Failed, PIECES_LEN};
 
 type Job = Box<dyn FnOnce(&mut Tools) + Send>;
 
@@ -37,12 +38,32 @@ pub struct Crew {
     threads: usize,
     manners: Arc<dyn Manners>,
     jobs: Mutex<Option<Sender<Job>>>,
+    /// Bytes of pieces that were queued and not taken.
+    pieces_len: Arc<AtomicUsize>,
+}
+
+/// Taken by a piece until its stream goes on to the next.
+#[derive(Debug)]
+pub(super) struct Room {
+    len: usize,
+    pieces_len: Arc<AtomicUsize>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.pieces_len.fetch_sub(self.len, Ordering::AcqRel);
+    }
 }
 
 impl Crew {
     /// A crew of so many threads, at least one.
     pub fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1), manners: Arc::new(Unhindered), jobs: Mutex::new(None) }
+        Self {
+            threads: threads.max(1),
+            manners: Arc::new(Unhindered),
+            jobs: Mutex::new(None),
+            pieces_len: Arc::default(),
+        }
     }
 
     /// The same, with regard to what else the process does.
@@ -58,6 +79,14 @@ impl Crew {
 
     pub(super) fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Room for a piece of so many bytes: `None` where all streams have too many, unless this one `must` go on.
+    pub(super) fn room(&self, len: usize, must: bool) -> Option<Room> {
+        let pieces_len = Arc::clone(&self.pieces_len);
+        let before = pieces_len.fetch_add(len, Ordering::AcqRel);
+        let room = Room { len, pieces_len }; // dropped it is given back
+        (must || before + len <= PIECES_LEN).then_some(room)
     }
 
     /// Lets a thread do `job`, after those that were queued before. What it holds is dropped when it panics.

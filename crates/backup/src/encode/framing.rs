@@ -9,6 +9,8 @@ use super::{Coding, Failed, Level, deflate};
 
 /// Of a frame of zstd, what leaves with the next one: its checksum.
 const HELD_LEN: usize = 4;
+/// Bytes of a piece that leave at once.
+const PART_LEN: usize = 16 << 10;
 /// A frame without a byte, its checksum included.
 const EMPTY_FRAME: [u8; 13] = [0x28, 0xb5, 0x2f, 0xfd, 0x24, 0, 1, 0, 0, 0x99, 0xe9, 0xd8, 0x51];
 
@@ -43,7 +45,10 @@ impl Level {
 /// A piece that was compressed.
 #[derive(Debug)]
 pub(super) struct Packed {
-    bytes: Vec<u8>,
+    /// Each in memory of its own, which is free when it was sent: a slow client keeps what it has not taken and no more.
+    parts: Vec<Bytes>,
+    /// Of a frame of zstd.
+    held: Bytes,
     crc: crc32fast::Hasher,
     /// Of what it was made of.
     len: usize,
@@ -52,14 +57,18 @@ pub(super) struct Packed {
 impl Packed {
     pub(super) fn of(input: &[u8], coding: Coding, tools: &mut Tools) -> Result<Self, Failed> {
         let mut crc = crc32fast::Hasher::new();
-        let bytes = match coding {
+        let (bytes, held) = match coding {
             Coding::Gzip(level) => {
                 crc.update(input);
-                tools.deflate(level.of_deflate(), input)?
+                (tools.deflate(level.of_deflate(), input)?, &[][..])
             }
-            Coding::Zstd(level) => tools.zstd(level.of_zstd(), input)?,
+            Coding::Zstd(level) => {
+                let frame = tools.zstd(level.of_zstd(), input)?;
+                frame.split_at(frame.len().saturating_sub(HELD_LEN))
+            }
         };
-        Ok(Self { bytes, crc, len: input.len() })
+        let parts = bytes.chunks(PART_LEN).map(Bytes::copy_from_slice).collect();
+        Ok(Self { parts, held: Bytes::copy_from_slice(held), crc, len: input.len() })
     }
 }
 
@@ -89,20 +98,15 @@ impl Framing {
 
     /// Puts the next piece behind what is ready.
     pub(super) fn piece(&mut self, packed: Packed, ready: &mut VecDeque<Bytes>) {
-        let Packed { bytes, crc: of_piece, len: unpacked } = packed;
-        let mut bytes = Bytes::from(bytes);
         match self {
             Self::Gzip { crc, len, .. } => {
-                crc.combine(&of_piece);
+                crc.combine(&packed.crc);
                 // Modulo 2^32, as the format has it.
-                *len = len.wrapping_add(u32::try_from(unpacked & 0xffff_ffff).unwrap_or(0));
+                *len = len.wrapping_add(u32::try_from(packed.len & 0xffff_ffff).unwrap_or(0));
             }
-            Self::Zstd { held } => {
-                let end = bytes.split_off(bytes.len().saturating_sub(HELD_LEN));
-                ready.extend(held.replace(end));
-            }
+            Self::Zstd { held } => ready.extend(held.replace(packed.held)),
         }
-        ready.push_back(bytes);
+        ready.extend(packed.parts);
     }
 
     /// What follows when the source has ended as it should.

@@ -8,8 +8,9 @@
 //! zstd   | frame ... |     one for each piece, with length and checksum; its end leaves with the next one
 //! ```
 //!
-//! Memory of a stream: twice as many pieces as the crew has threads, each 256 KiB (gzip) or 512 KiB (zstd), or what that is
-//! packed, and one chunk of the source; fewer pieces, but one, where the streams of a crew would have more than 32 MiB of them together.
+//! Memory of a stream: twice as many pieces as the crew has threads, each of 256 KiB (gzip) or 512 KiB (zstd), or what that is
+//! packed; of more streams, which together have 16 MiB of them, fewer and shorter ones, down to one of 32 KiB that is there only while
+//! somebody waits for it. A piece ends with a chunk of the source, so that a stream whose client waits keeps none.
 //! Nothing is asked of the source before the head of a gzip member was taken. An empty chunk of the source ends a piece: what came before it
 //! leaves, but for the end of a frame of zstd, then an empty chunk, and only then the source is asked again.
 
@@ -25,11 +26,16 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
 
+use crew::Room;
 pub use crew::{Crew, Manners};
 use framing::{Framing, Packed};
 
-/// Bytes of pieces that all streams of a crew have together, unless these are one for each stream.
-const PIECES_LEN: usize = 32 << 20;
+/// Bytes of pieces that all streams of a crew have together, but for the one that each may wait for.
+const PIECES_LEN: usize = 16 << 20;
+/// The shortest piece of many streams.
+const PIECE_LEN_MIN: usize = 32 << 10;
+/// What is left of a chunk goes with the piece if it is no longer: a few bytes would keep the memory of all.
+const REST_LEN_MAX: usize = 64 << 10;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +47,9 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// Bytes that are compressed at once. Shorter pieces compress worse, of longer ones a stream takes more memory.
-    fn piece_len(self) -> usize {
+    /// Bytes that are compressed at once where there are few streams. Shorter pieces compress worse, of longer ones a stream takes
+    /// more memory.
+    fn piece_len_max(self) -> usize {
         match self {
             Self::Gzip(_) => 256 << 10,
             Self::Zstd(_) => 512 << 10,
@@ -80,19 +87,26 @@ impl Failed {
 pub struct Encoded<S, E> {
     source: S,
     coding: Coding,
-    piece_len: usize,
+    piece_len_max: usize,
     crew: Arc<Crew>,
     framing: Framing,
     stage: Stage<E>,
     /// Of the source, not gathered yet.
     chunk: Bytes,
     /// On their way through the crew, oldest first.
-    pieces: VecDeque<Receiver<Result<Packed, Failed>>>,
+    pieces: VecDeque<OnTheWay>,
     ready: VecDeque<Bytes>,
     /// The source said that it may be a while in coming.
     is_paused: bool,
     /// Gone when nobody wants the pieces any more.
     alive: Arc<()>,
+}
+
+/// A piece that the crew has, or has done.
+#[derive(Debug)]
+struct OnTheWay {
+    packed: Receiver<Result<Packed, Failed>>,
+    _room: Room,
 }
 
 #[derive(Debug)]
@@ -114,7 +128,7 @@ where
         Self {
             source,
             coding,
-            piece_len: coding.piece_len(),
+            piece_len_max: coding.piece_len_max(),
             crew,
             framing: Framing::new(coding),
             stage: Stage::Fresh,
@@ -131,7 +145,7 @@ where
     #[doc(hidden)]
     #[must_use]
     pub fn in_pieces_of(self, len: usize) -> Self {
-        Self { piece_len: len.max(1), ..self }
+        Self { piece_len_max: len.max(1), ..self }
     }
 
     /// Puts something into `ready`, or is done.
@@ -144,7 +158,7 @@ where
         self.keep_crew_busy()?;
         if let Some(piece) = self.pieces.pop_front() {
             let lost = |_| Failed::new("a piece was lost: compressing it panicked");
-            let packed = piece.recv().map_err(lost)??;
+            let packed = piece.packed.recv().map_err(lost)??;
             self.framing.piece(packed, &mut self.ready);
         } else if !self.is_paused
             && let Stage::Drained(outcome) = std::mem::replace(&mut self.stage, Stage::Done)
@@ -157,19 +171,22 @@ where
 
     /// Gives pieces to the crew until it has as many as this stream may have.
     fn keep_crew_busy(&mut self) -> Result<(), Failed> {
-        let pieces_max = pieces_max(self.crew.threads(), Arc::strong_count(&self.crew), self.piece_len);
-        while self.pieces.len() < pieces_max && matches!(self.stage, Stage::Running) && !self.is_paused {
-            let piece = self.gather();
+        let Share { pieces, piece_len } =
+            Share::of(self.crew.threads(), Arc::strong_count(&self.crew), self.piece_len_max);
+        while self.pieces.len() < pieces && matches!(self.stage, Stage::Running) && !self.is_paused {
+            // The one that is waited for needs none.
+            let Some(room) = self.crew.room(piece_len, self.pieces.is_empty()) else { break };
+            let piece = self.gather(piece_len);
             if !piece.is_empty() {
-                self.pack(piece)?;
+                self.pack(piece, room)?;
             }
         }
         Ok(())
     }
 
-    /// The next piece of the source; a short one where it ends or pauses.
-    fn gather(&mut self) -> Vec<u8> {
-        let piece_len = self.piece_len;
+    /// The next piece of the source: so long, and what is left of the last chunk if that is not much; a short one where the source
+    /// ends or pauses.
+    fn gather(&mut self, piece_len: usize) -> Vec<u8> {
         let mut piece = Vec::with_capacity(piece_len);
         while piece.len() < piece_len {
             if self.chunk.is_empty() {
@@ -188,10 +205,14 @@ where
             let wanted = self.chunk.len().min(piece_len - piece.len());
             piece.extend_from_slice(&self.chunk.split_to(wanted));
         }
+        if self.chunk.len() <= REST_LEN_MAX.min(piece_len) {
+            piece.reserve_exact(self.chunk.len());
+            piece.extend_from_slice(&std::mem::take(&mut self.chunk));
+        }
         piece
     }
 
-    fn pack(&mut self, input: Vec<u8>) -> Result<(), Failed> {
+    fn pack(&mut self, input: Vec<u8>, room: Room) -> Result<(), Failed> {
         let (done, packed) = sync_channel(1);
         let (coding, alive) = (self.coding, Arc::downgrade(&self.alive));
         self.crew.run(move |tools| {
@@ -200,16 +221,26 @@ where
                 drop(done.send(Packed::of(&input, coding, tools)));
             }
         })?;
-        self.pieces.push_back(packed);
+        self.pieces.push_back(OnTheWay { packed, _room: room });
         Ok(())
     }
 }
 
-/// How many pieces a stream has on their way: enough for all threads, as long as there are few streams. `holders` of the crew are its
-/// streams, and who made it.
-fn pieces_max(threads: usize, holders: usize, piece_len: usize) -> usize {
-    let fair = PIECES_LEN / piece_len.saturating_mul(holders).max(1);
-    fair.min(2 * threads).max(1)
+/// What a stream has on its way.
+#[derive(Debug, PartialEq, Eq)]
+struct Share {
+    pieces: usize,
+    piece_len: usize,
+}
+
+impl Share {
+    /// Pieces for all threads, as long as there are few streams. `holders` of the crew are its streams, and who made it.
+    fn of(threads: usize, holders: usize, piece_len_max: usize) -> Self {
+        let fair = PIECES_LEN / holders.max(1);
+        // Two, so that one is compressed while the other is sent.
+        let piece_len = (fair / 2).clamp(PIECE_LEN_MIN.min(piece_len_max), piece_len_max);
+        Self { pieces: (fair / piece_len).clamp(1, 2 * threads), piece_len }
+    }
 }
 
 impl<S, E> Iterator for Encoded<S, E>
@@ -272,13 +303,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_pieces_for_all_threads_and_many_streams_have_one_each() {
-        assert_eq!(pieces_max(2, 2, 256 << 10), 4, "one alone");
-        assert_eq!(pieces_max(2, 9, 512 << 10), 4, "eight");
-        assert_eq!(pieces_max(2, 65, 256 << 10), 1);
-        assert_eq!(pieces_max(2, 1001, 512 << 10), 1);
-        assert_eq!(pieces_max(64, 2, 256 << 10), 64);
-        assert_eq!(pieces_max(1, usize::MAX, usize::MAX), 1);
+    fn a_stream_has_pieces_for_all_threads_and_one_of_many_has_a_short_one() {
+        let share = |threads, holders, piece_len_max| {
+            let Share { pieces, piece_len } = Share::of(threads, holders, piece_len_max);
+            (pieces, piece_len >> 10)
+        };
+        assert_eq!(share(2, 2, 256 << 10), (4, 256), "one alone");
+        assert_eq!(share(2, 2, 512 << 10), (4, 512));
+        assert_eq!(share(2, 9, 256 << 10), (4, 256), "eight");
+        assert_eq!(share(2, 9, 512 << 10), (3, 512));
+        assert_eq!(share(2, 64, 512 << 10), (2, 128));
+        assert_eq!(share(2, 256, 512 << 10), (2, 32));
+        assert_eq!(share(2, 1001, 512 << 10), (1, 32));
+        assert_eq!(share(64, 2, 256 << 10), (32, 256));
+        assert_eq!(Share::of(1, usize::MAX, usize::MAX), Share { pieces: 1, piece_len: 32 << 10 });
+        assert_eq!(Share::of(1, usize::MAX, 7), Share { pieces: 1, piece_len: 7 });
     }
 
     fn chunks(body: &[u8], len: usize) -> impl Iterator<Item = Result<Bytes, Failed>> {
@@ -328,7 +367,7 @@ mod tests {
     fn the_same_source_gives_the_same_bytes() {
         let body = noise(5 * PIECE_LEN + 5);
         for coding in CODINGS {
-            let once = encoded(&body, 1000, coding, 1).concat();
+            let once = encoded(&body, 70_000, coding, 1).concat();
             assert!(once == encoded(&body, 70_000, coding, 4).concat(), "{coding:?}");
         }
     }
@@ -381,9 +420,12 @@ mod tests {
         let (given, crew) = (Arc::new(AtomicUsize::new(0)), Arc::new(Crew::new(2)));
         let mut encoded = Encoded::new(endless(&given), Coding::Gzip(Level::Speedy), crew);
         encoded.next();
-        for taken in 1..20 {
+        let mut taken = 1;
+        while taken < 20 {
             encoded.next().unwrap().unwrap();
             assert!(given.load(Ordering::SeqCst) <= taken + 2 * 2, "{given:?} chunks for {taken}");
+            // The last part of a piece.
+            taken += usize::from(encoded.ready.is_empty());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -424,6 +466,66 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_ends_with_a_chunk_and_what_is_left_of_a_long_one_begins_the_next() {
+        let gathered = |chunk_len: usize, piece_len| {
+            let body = noise(4 * PIECE_LEN);
+            let mut encoded =
+                Encoded::new(chunks(&body, chunk_len), Coding::Gzip(Level::Default), Arc::new(Crew::new(1)));
+            let piece = encoded.gather(piece_len);
+            assert!(body.starts_with(&piece));
+            let next = encoded.gather(piece_len);
+            assert!(body[piece.len()..].starts_with(&next));
+            (piece.len(), next.len(), encoded.chunk.len())
+        };
+        assert_eq!(gathered(100_000, PIECE_LEN), (300_000, 300_000, 0));
+        assert_eq!(gathered(REST_LEN_MAX, PIECE_LEN), (PIECE_LEN, PIECE_LEN, 0));
+        assert_eq!(gathered(4 * PIECE_LEN, PIECE_LEN), (PIECE_LEN, PIECE_LEN, 2 * PIECE_LEN));
+        assert_eq!(gathered(19, 10), (19, 19, 0), "twice as long at most");
+        assert_eq!(gathered(21, 10), (10, 11, 0));
+    }
+
+    #[test]
+    fn many_streams_that_nobody_takes_from_hold_one_short_piece_each() {
+        let (given, crew) = (Arc::new(AtomicUsize::new(0)), Arc::new(Crew::new(2)));
+        let chunk = Bytes::from(noise(PIECE_LEN_MIN));
+        let source = || {
+            let (given, chunk) = (Arc::clone(&given), chunk.clone());
+            std::iter::repeat_with(move || {
+                given.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, Failed>(chunk.clone())
+            })
+        };
+        let coding = |nth| CODINGS[nth % CODINGS.len()];
+        let mut streams: Vec<_> =
+            (0..1000).map(|nth| Encoded::new(source(), coding(nth), Arc::clone(&crew))).collect();
+        for stream in &mut streams {
+            while stream.next().unwrap().unwrap().len() < 100 {}
+        }
+        assert_eq!(given.load(Ordering::SeqCst), streams.len());
+        assert!(streams.iter().all(|stream| stream.pieces.is_empty() && stream.chunk.is_empty()));
+    }
+
+    #[test]
+    fn where_others_have_taken_all_room_a_stream_goes_on_piece_by_piece() {
+        let crew = Arc::new(Crew::new(2));
+        let others = crew.room(PIECES_LEN, false).expect("nobody has any");
+        let given = Arc::new(AtomicUsize::new(0));
+        let mut encoded = Encoded::new(endless(&given), Coding::Gzip(Level::Speedy), Arc::clone(&crew));
+        encoded.next();
+        let mut taken = 0;
+        while taken < 20 {
+            assert!(!encoded.next().unwrap().unwrap().is_empty());
+            taken += usize::from(encoded.ready.is_empty());
+            assert!(given.load(Ordering::SeqCst) <= taken + 1, "{given:?} chunks for {taken}");
+        }
+        drop(others);
+        encoded.next();
+        assert_eq!(encoded.pieces.len(), 3);
+        drop(encoded);
+        assert!(crew.room(PIECES_LEN, false).is_some(), "what is gone takes no room");
+    }
+
+    #[test]
     fn what_nobody_waits_for_is_not_compressed() {
         let crew = Arc::new(Crew::new(1));
         let (release, held) = sync_channel::<()>(0);
@@ -438,7 +540,7 @@ mod tests {
         drop(encoded);
         drop(release);
         for piece in pieces {
-            piece.recv().expect_err("skipped");
+            piece.packed.recv().expect_err("skipped");
         }
     }
 }

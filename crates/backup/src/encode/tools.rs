@@ -10,20 +10,20 @@ use super::deflate::Deflater;
 pub(super) struct Tools {
     deflaters: HashMap<u8, Deflater>,
     zstd: HashMap<i32, zstd::bulk::Compressor<'static>>,
-    /// The output before it is cut to its length.
+    /// The last output.
     scratch: Vec<u8>,
 }
 
 impl Tools {
     /// `piece` as blocks of deflate, none of them the last, that end with a byte.
-    pub(super) fn deflate(&mut self, level: u8, piece: &[u8]) -> Result<Vec<u8>, Failed> {
+    pub(super) fn deflate(&mut self, level: u8, piece: &[u8]) -> Result<&[u8], Failed> {
         let deflater = self.deflaters.entry(level).or_insert_with(|| Deflater::new(level));
         deflater.piece(piece, &mut self.scratch)?;
-        Ok(self.scratch.as_slice().into())
+        Ok(&self.scratch)
     }
 
     /// `piece` as a frame of zstd that knows its length and has a checksum.
-    pub(super) fn zstd(&mut self, level: i32, piece: &[u8]) -> Result<Vec<u8>, Failed> {
+    pub(super) fn zstd(&mut self, level: i32, piece: &[u8]) -> Result<&[u8], Failed> {
         let failed = |error| Failed::new(format!("zstd does not compress: {error}"));
         let compressor = match self.zstd.entry(level) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
@@ -36,6 +36,6 @@ impl Tools {
         self.scratch.clear();
         self.scratch.reserve(zstd::zstd_safe::compress_bound(piece.len()));
         compressor.compress_to_buffer(piece, &mut self.scratch).map_err(failed)?;
-        Ok(self.scratch.as_slice().into())
+        Ok(&self.scratch)
     }
 }

@@ -47,7 +47,7 @@ impl Reads {
     pub(super) fn len_max(self) -> u64 {
         match self {
             Self::Mapped => 1 << 20,
-            Self::Copied => 1 << 18,
+            Self::Copied => 1 << 15,
         }
     }
 
