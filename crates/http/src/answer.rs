@@ -5,6 +5,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
 use crate::download::Chunks;
+use crate::pump::Making;
 
 /// What an endpoint decided.
 pub(crate) struct Answer {
@@ -18,11 +19,10 @@ pub(crate) struct Answer {
 /// The body of an answer.
 pub(crate) enum Payload {
     Bytes(Bytes),
-    /// `batch_bytes`: how much is made ahead.
     Stream {
         chunks: Chunks,
         size: Option<u64>,
-        batch_bytes: usize,
+        making: Making,
         /// Whether the digest of the body follows it.
         has_digest: bool,
     },

@@ -24,6 +24,7 @@ use crate::conditions::{Conditions, Verdict};
 use crate::cut;
 use crate::download::{Chunks, Download, Exact, First};
 use crate::problem::{Code, Layout, Problem};
+use crate::pump::Making;
 use crate::range::{self, Part};
 use crate::shared::Shared;
 use crate::since;
@@ -35,9 +36,6 @@ const OCTETS: &str = "application/octet-stream";
 
 /// Made ahead of an identity body: slices of mapped files, which cost no memory of their own.
 const IDENTITY_BATCH_BYTES: usize = 1 << 20;
-/// Made ahead of a body that is compressed or digested, in memory.
-const CODED_BATCH_BYTES: usize = 128 << 10;
-
 /// What a request for a download carries.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
@@ -245,10 +243,14 @@ fn send(
         answer = answer.with(TRAILER, HeaderValue::from_static("Content-Digest"));
     }
     let size = size.filter(|_| !has_digest);
+    let turns = Arc::clone(&request.shared.turns);
     answer.payload = match coding {
         None => {
-            let batch_bytes = if has_digest { CODED_BATCH_BYTES } else { IDENTITY_BATCH_BYTES };
-            Payload::Stream { chunks, size, batch_bytes, has_digest }
+            let making = match has_digest {
+                true => Making::InTurns(turns),
+                false => Making::Ahead(IDENTITY_BATCH_BYTES),
+            };
+            Payload::Stream { chunks, size, making, has_digest }
         }
         Some(coding) => {
             let name = match coding {
@@ -257,7 +259,8 @@ fn send(
             };
             answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
             let chunks = Box::new(Encoded::new(chunks, coding, Arc::clone(&request.shared.crew)));
-            Payload::Stream { chunks, size: None, batch_bytes: CODED_BATCH_BYTES, has_digest }
+            let making = Making::InTurns(turns);
+            Payload::Stream { chunks, size: None, making, has_digest }
         }
     };
     Ok(answer)

@@ -36,6 +36,7 @@ mod cut;
 mod database;
 mod dispatch;
 mod download;
+mod handed;
 mod inspect;
 mod lane;
 mod lists;

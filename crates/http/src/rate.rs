@@ -101,10 +101,11 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::pump::Making;
 
     fn download(rate: &Option<Arc<Rate>>) -> Paced {
         let chunks = (0..10_u8).map(|nth| Ok(Bytes::from(vec![nth; 5000])));
-        Paced::new(Pump::new(Box::new(chunks), 1), rate.clone(), None)
+        Paced::new(Pump::new(Box::new(chunks), Making::Ahead(1)), rate.clone(), None)
     }
 
     async fn read(mut paced: Paced) -> Vec<u8> {

@@ -328,11 +328,11 @@ impl Service {
                 Body::bytes(Bytes::new(), record)
             }
             Payload::Bytes(bytes) => Body::bytes(bytes, record),
-            Payload::Stream { chunks, size, batch_bytes, has_digest } => {
+            Payload::Stream { chunks, size, making, has_digest } => {
                 let encoding = Encoding::of(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes));
                 let Shared { metrics, rate, deferential, .. } = &*self.inner.shared;
                 record.meter = Some(metrics.begin(encoding, Arc::clone(&self.fate)));
-                let paced = Paced::new(Pump::new(chunks, batch_bytes), rate.clone(), deferential.clone());
+                let paced = Paced::new(Pump::new(chunks, making), rate.clone(), deferential.clone());
                 let body = Body::stream(paced, size, record, place);
                 if has_digest { body.with_digest() } else { body }
             }

@@ -11,9 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::lane::Deferential;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
+use crate::pump::Turns;
 use crate::rate::Rate;
 use crate::service::Options;
 use crate::write::InProgress;
+
+/// As many as there are downloads by default, so that then nobody waits for one: a source may be slow.
+const TURNS: usize = 64;
+/// Of all downloads that are made in memory.
+const BATCHES_BYTES: usize = 8 << 20;
 
 fn crew(deferential: Option<Arc<Deferential>>) -> Crew {
     let crew = Crew::of_all_cores();
@@ -32,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) rate: Option<Arc<Rate>>,
     /// How downloads give way to writes, where they do.
     pub(crate) deferential: Option<Arc<Deferential>>,
+    /// Of downloads that are made in memory: what is compressed, or digested.
+    pub(crate) turns: Arc<Turns>,
     places: Arc<Semaphore>,
     wait_max: Duration,
     /// Whether somebody frees cuts whose leases have ended.
@@ -49,6 +57,7 @@ impl Shared {
             pins: Arc::default(),
             metrics: Metrics::new(),
             rate: Rate::new(options.download_rate_max),
+            turns: Arc::new(Turns::new(TURNS, BATCHES_BYTES)),
             places: Arc::new(Semaphore::new(options.downloads_max.min(Semaphore::MAX_PERMITS))),
             wait_max: options.download_wait_max,
             is_swept: AtomicBool::new(false),

@@ -264,6 +264,65 @@ async fn clients_that_stall_stop_their_sources_and_block_nobody() {
     until("every source is freed", || Arc::strong_count(&alive) == 1).await;
 }
 
+/// More than have a turn at once.
+const MANY: usize = 70;
+
+#[tokio::test]
+async fn beside_many_compressed_bodies_that_stall_another_comes_whole() {
+    let (given, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+    let stalls = endless(&given, &alive);
+    let double = Double::new(move |id, selection| match id {
+        1 => (stalls.shard)(id, selection),
+        _ => Ok(known(pieces(3_000_000))),
+    });
+    let options = Options { downloads_max: 1000, ..Options::default() };
+    let server = Server::with(double, options).await.address;
+    let mut stalled = Vec::new();
+    for nth in 0..MANY {
+        stalled.push(open_download(server, ["gzip", "zstd"][nth % 2]).await);
+    }
+    for encoding in ["gzip", "zstd", "identity"] {
+        let headers =
+            [("Authorization", "Token operator"), ("Accept-Encoding", encoding), ("TE", "trailers")];
+        // A body with a digest is made in turns, too.
+        let headers = if encoding == "identity" { &headers[..] } else { &headers[..2] };
+        let path = "/api/v2/backup/shards/2";
+        let reply = tokio::time::timeout(Duration::from_secs(30), send(server, "GET", path, headers)).await;
+        let reply = reply.unwrap_or_else(|_| panic!("{encoding}: nothing comes"));
+        assert_eq!((reply.status, reply.end.is_ok()), (200, true), "{encoding}");
+    }
+    drop(stalled);
+    until("every source is freed", || Arc::strong_count(&alive) == 1).await;
+}
+
+/// What hyper would take before it waits for its connection is more than all of that.
+#[tokio::test]
+async fn of_a_compressed_body_nothing_is_made_before_the_connection_took_what_was() {
+    let threads = std::thread::available_parallelism().unwrap().get();
+    // A batch of 256 KiB is a piece of gzip, or some of zstd, which finds that the chunks are alike.
+    for (encoding, pieces_of_a_batch, chunks_of_a_piece) in [("gzip", 1, 3), ("zstd", 3, 6)] {
+        let (given, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+        let service = Service::over(endless(&given, &alive), Options::default());
+        let (mut client, server) = tokio::io::duplex(4096);
+        let server = hyper_util::rt::TokioIo::new(server);
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(server, service);
+        let connection = tokio::spawn(connection);
+        let request = format!(
+            "GET {SHARD} HTTP/1.1\r\nHost: x\r\nAuthorization: Token operator\r\nAccept-Encoding: {encoding}\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.read_exact(&mut [0; 2000]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        // The first batch is being sent, other pieces are with the threads.
+        let given = given.load(Ordering::SeqCst);
+        assert!(
+            (1..=chunks_of_a_piece * (pieces_of_a_batch - 1 + 2 * threads)).contains(&given),
+            "{encoding}: {given}"
+        );
+        connection.abort();
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_source() {
     for encoding in ["identity", "gzip", "zstd"] {
