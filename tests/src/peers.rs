@@ -6,7 +6,7 @@
 //! | Python client | `peers/python/.venv` | the same |
 //! | Node client | `peers/node/node_modules`, `node` on `PATH` | the same |
 //! | bbolt | `go` on `PATH` | the same |
-//! | curl, Python, Node, Go by themselves | `curl`, `python3`, `node`, `go` on `PATH` | the same |
+//! | curl, Python, Node, Go, GNU tar by themselves | `curl`, `python3`, `node`, `go`, `tar` on `PATH` | the same |
 //! | influxd 2.9 | `INFLUXD_BIN` | a line says what was skipped |
 //! | influx CLI | `INFLUX_BIN` | the same |
 //!
@@ -77,6 +77,15 @@ pub fn go() -> Option<&'static Path> {
     GO.get_or_init(|| built("go", "Go")).as_deref()
 }
 
+/// Our program around Go's own reader of a tar, built once for each test binary. `None` was told.
+///
+/// # Panics
+/// In CI, when there is no Go; when it does not build.
+pub fn untar() -> Option<&'static Path> {
+    static UNTAR: OnceLock<Option<PathBuf>> = OnceLock::new();
+    UNTAR.get_or_init(|| built("untar", "Go")).as_deref()
+}
+
 /// Builds a program in Go.
 fn built(name: &str, peer: &str) -> Option<PathBuf> {
     let Some(go) = on_path("go").next() else { return packaged_is_missing(peer) };
@@ -91,6 +100,14 @@ fn built(name: &str, peer: &str) -> Option<PathBuf> {
 /// In CI, when it is missing.
 pub fn curl() -> Option<PathBuf> {
     on_path("curl").next().or_else(|| packaged_is_missing("curl"))
+}
+
+/// GNU tar. `None` was told.
+///
+/// # Panics
+/// In CI, when it is missing.
+pub fn tar() -> Option<PathBuf> {
+    on_path("tar").next().or_else(|| packaged_is_missing("GNU tar"))
 }
 
 /// Python without any client. `None` was told.

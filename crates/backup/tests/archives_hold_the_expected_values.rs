@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use icecore_backup::{Deletes, Selection, ShardArchive};
 use icecore_database::{Database, Format, Mode, Options, Paths, ShardId};
@@ -242,4 +245,71 @@ fn a_tag_is_that_of_the_bytes() {
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+fn stopped() -> Instant {
+    static MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *MOMENT
+}
+
+/// Goes on by a second whenever somebody looks at it.
+fn ticking() -> Instant {
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    stopped() + Duration::from_secs(LOOKS.fetch_add(1, Ordering::Relaxed))
+}
+
+#[test]
+fn while_a_file_is_planned_some_bytes_leave_each_second_and_the_whole_stays_the_same() {
+    let dir = fixtures::unpack("layers");
+    // Comments are as long as they can be, and a step has one block. Nothing is known of the files.
+    let opened = |now| {
+        let database = open(dir.path(), Mode::ReadOnly);
+        let archive = ShardArchive::new(&database, ShardId(1), &Selection::default());
+        archive.unwrap().with_manner(1, 1, now)
+    };
+    let lens = |archive: ShardArchive| archive.map(|chunk| chunk.unwrap().len()).collect::<Vec<_>>();
+    let pauses = |lens: &[usize]| lens.iter().filter(|len| **len == 0).count();
+    let (slow, fast) = (lens(opened(ticking)), lens(opened(stopped)));
+    assert_eq!(
+        slow[..6],
+        [512, 64, 0, 64, 0, 64],
+        "a header, and then bytes that need not wait for the next"
+    );
+    assert_eq!(fast[..3], [512, 64, 0]);
+    // Of the first file: the others are planned while one before them is sent.
+    assert!(pauses(&fast) == 1 && pauses(&slow) > 5, "{fast:?}\n{slow:?}");
+    let mut prepared = opened(ticking);
+    assert!(prepared.prepare(Instant::now() + Duration::from_secs(60)).unwrap());
+    let size = prepared.size().unwrap();
+    let prepared = lens(prepared);
+    assert_eq!((pauses(&prepared), prepared.iter().sum::<usize>() as u64), (0, size));
+    let bytes = |archive: ShardArchive| archive.flat_map(|chunk| chunk.unwrap()).collect::<Vec<u8>>();
+    assert!(bytes(opened(ticking)) == bytes(opened(stopped)));
+}
+
+#[test]
+fn while_digests_are_made_for_the_list_some_bytes_leave_each_second() {
+    let dir = fixtures::unpack("layers");
+    let lens = |deletes, now| {
+        // Nothing is known of the files.
+        let database = open(dir.path(), Mode::ReadOnly);
+        let selection = Selection { since: Some(i64::MAX), always_list: true, deletes };
+        let archive = ShardArchive::new(&database, ShardId(1), &selection).unwrap().with_manner(1000, 1, now);
+        archive.map(|chunk| chunk.unwrap().len()).collect::<Vec<_>>()
+    };
+    for deletes in [Deletes::Apply, Deletes::Keep] {
+        let (slow, fast) = (lens(deletes, ticking), lens(deletes, stopped));
+        assert_eq!((slow[..6].to_vec(), fast[..3].to_vec()), (vec![512, 64, 0, 64, 0, 64], vec![512, 64, 0]));
+        assert_eq!(slow.iter().sum::<usize>(), fast.iter().sum::<usize>());
+        assert_eq!(fast.iter().filter(|len| **len == 0).count(), 1, "{deletes:?}");
+    }
+}
+
+#[test]
+fn a_list_beside_tombstones_has_the_digests_of_files_as_they_are() {
+    let dir = fixtures::unpack("layers");
+    let database = open(dir.path(), Mode::ReadOnly);
+    archive(&database, ShardId(1), &Selection::default()); // what deletes leave of each is known now
+    let kept = Selection { deletes: Deletes::Keep, ..Selection::default() };
+    assert_listed(&entries(&archive(&database, ShardId(1), &kept)));
 }

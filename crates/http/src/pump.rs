@@ -283,7 +283,8 @@ mod tests {
             Making::Ahead(1000),
         );
         for expected in ["abc", "d", "ef"] {
-            assert_eq!(next(&mut pump).await.unwrap().unwrap(), expected);
+            let sent = tokio::time::timeout(Duration::from_secs(20), next(&mut pump)).await;
+            assert_eq!(sent.expect("handed on").unwrap().unwrap(), expected);
         }
         go_on.send(()).unwrap();
         assert_eq!(next(&mut pump).await.unwrap().unwrap(), "g");

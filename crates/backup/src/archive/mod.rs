@@ -276,8 +276,11 @@ impl ShardArchive {
             && len <= self.left_out
         {
             self.left_out -= len;
-            let is_commented = self.filler.is_some() || comment > 0;
-            self.filler = (is_commented && member.size() == Some(0)).then(Filler::default);
+            match member.size() {
+                Some(0) if comment > 0 => self.filler = Some(Filler::default()),
+                Some(0) => {} // one that stands here still does
+                _ => self.filler = None,
+            }
             self.stage = Stage::Begin(at + 1);
             return Ok(());
         }
