@@ -52,7 +52,8 @@ impl Reading {
     pub(super) fn open(disk: &dyn Disk, kept: Arc<Kept>) -> Result<Self> {
         let io = |error| Error::io(error, &kept.path);
         let file = disk.open(&kept.path).map_err(io)?;
-        let map = disk.map(&kept.path).map_err(io)?;
+        // Of this descriptor, so that the pages do not count as used.
+        let map = file.map().map_or_else(|| disk.map(&kept.path), Ok).map_err(io)?;
         if map.len() as u64 != kept.size() {
             let error = Error::corrupt(
                 "a file of the spool has another length than it was written with",
