@@ -295,34 +295,6 @@ async fn beside_many_compressed_bodies_that_stall_another_comes_whole() {
     until("every source is freed", || Arc::strong_count(&alive) == 1).await;
 }
 
-/// What hyper would take before it waits for its connection is more than all of that.
-#[tokio::test]
-async fn of_a_compressed_body_nothing_is_made_before_the_connection_took_what_was() {
-    let threads = std::thread::available_parallelism().unwrap().get();
-    // A batch of 256 KiB is a piece of gzip, or some of zstd, which finds that the chunks are alike.
-    for (encoding, pieces_of_a_batch, chunks_of_a_piece) in [("gzip", 1, 3), ("zstd", 3, 6)] {
-        let (given, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
-        let service = Service::over(endless(&given, &alive), Options::default());
-        let (mut client, server) = tokio::io::duplex(4096);
-        let server = hyper_util::rt::TokioIo::new(server);
-        let connection = hyper::server::conn::http1::Builder::new().serve_connection(server, service);
-        let connection = tokio::spawn(connection);
-        let request = format!(
-            "GET {SHARD} HTTP/1.1\r\nHost: x\r\nAuthorization: Token operator\r\nAccept-Encoding: {encoding}\r\n\r\n"
-        );
-        client.write_all(request.as_bytes()).await.unwrap();
-        client.read_exact(&mut [0; 2000]).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        // The first batch is being sent, other pieces are with the threads.
-        let given = given.load(Ordering::SeqCst);
-        assert!(
-            (1..=chunks_of_a_piece * (pieces_of_a_batch - 1 + 2 * threads)).contains(&given),
-            "{encoding}: {given}"
-        );
-        connection.abort();
-    }
-}
-
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_source() {
     for encoding in ["identity", "gzip", "zstd"] {
