@@ -8,7 +8,10 @@
 use std::io;
 
 use icecore_disk::Stat;
+pub(crate) use tar::EntryType;
 
+/// The longest extended header of pax that Go's `archive/tar` reads, and so influxd.
+pub(crate) const EXTENDED_LEN_MAX: u64 = 1 << 20;
 /// Everything in a tar is padded to this.
 pub(crate) const BLOCK_LEN: u64 = 512;
 /// Two blocks of zeros end an archive; an empty one is nothing else.
@@ -17,26 +20,14 @@ pub(crate) const END_LEN: u64 = ZEROS.len() as u64;
 
 const NS_PER_S: i64 = 1_000_000_000;
 
-/// The header of a file of `size` bytes; `stat` gives owner and mode, `modified_ns` its time.
+/// The header of an entry of `size` bytes; `stat` gives owner and mode, `modified_ns` its time.
 ///
 /// Times are rounded to the nearest second, as influxd does; what lies before 1970 becomes 1970.
 ///
 /// # Errors
 /// When `path` is too long for ustar: more than 255 bytes, or no `/` where it can be split.
-pub(crate) fn header(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> io::Result<[u8; 512]> {
-    header_of(tar::EntryType::Regular, path, size, modified_ns, stat)
-}
-
-/// The same of an extended header of pax, which speaks of the entry behind it.
-///
-/// # Errors
-/// As [`header`].
-pub(crate) fn extended(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> io::Result<[u8; 512]> {
-    header_of(tar::EntryType::XHeader, path, size, modified_ns, stat)
-}
-
-fn header_of(
-    kind: tar::EntryType,
+pub(crate) fn header(
+    kind: EntryType,
     path: &str,
     size: u64,
     modified_ns: i64,
@@ -75,7 +66,8 @@ mod tests {
         let path = "725e5d10302da261/autogen/1/000000003-000000002.tsm";
         let stat = Stat { size: 234_383, modified_ns: 0, mode: 0o100_644, uid: 0, gid: 0 };
         let seconds = i64::from_str_radix("15300621463", 8).unwrap();
-        let made = header(path, stat.size, (seconds * NS_PER_S) - 400_000_000, &stat).unwrap();
+        let made =
+            header(EntryType::Regular, path, stat.size, (seconds * NS_PER_S) - 400_000_000, &stat).unwrap();
         captured[265..329].fill(0); // owner and group by name: a number is enough, and no lookup can fail
         captured[148..156].copy_from_slice(&made[148..156]); // the checksum covers them
         assert_eq!(made, captured);
@@ -90,7 +82,10 @@ mod tests {
     #[test]
     fn a_path_that_ustar_cannot_hold_is_an_error() {
         let stat = Stat { size: 0, modified_ns: -1, mode: 0o600, uid: 1, gid: 1 };
-        assert!(header(&"x".repeat(300), 0, 0, &stat).is_err());
-        assert!(header(&format!("{}/{}", "p".repeat(150), "n".repeat(90)), 0, -1, &stat).is_ok());
+        assert!(header(EntryType::Regular, &"x".repeat(300), 0, 0, &stat).is_err());
+        assert!(
+            header(EntryType::Regular, &format!("{}/{}", "p".repeat(150), "n".repeat(90)), 0, -1, &stat)
+                .is_ok()
+        );
     }
 }

@@ -6,8 +6,8 @@ use icecore_disk::Stat;
 use icecore_tsm::Member;
 
 use super::filler::{self, Filler};
-use super::{ShardArchive, entry_len};
-use crate::ustar;
+use super::{ShardArchive, entry_len, header_of};
+use crate::ustar::EntryType;
 
 impl ShardArchive {
     /// What the comment of a member takes with its header; `is_commented`: one stands before it already.
@@ -32,9 +32,7 @@ impl ShardArchive {
     /// Begins a comment of so many bytes: its header leaves.
     pub(super) fn comment(&mut self, len: u64, modified_ns: i64, stat: &Stat) -> Result<(), Error> {
         let path = format!("{}{}", self.prefix, filler::NAME);
-        let header = ustar::extended(&path, len, modified_ns, stat)
-            .map_err(|source| Error::Io { path: path.into(), source })?;
-        self.ready.push_back(Bytes::copy_from_slice(&header));
+        self.ready.push_back(header_of(EntryType::XHeader, &path, len, modified_ns, stat)?);
         self.filler = Some(Filler::new(len));
         Ok(())
     }

@@ -16,14 +16,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::ustar::BLOCK_LEN;
+use crate::ustar::{BLOCK_LEN, EXTENDED_LEN_MAX};
 
 /// The name of a comment: readers that do not know its type make a file of it, which no restore takes.
 pub(crate) const NAME: &str = "icecore.comment";
 /// Bytes of files on the disk for each block of a comment.
 const UNIT: u64 = 16 << 20;
-/// Go's `archive/tar` takes no longer one.
-const LEN_MAX: u64 = 1 << 20;
 /// So much leaves at once: a comment lasts eight pauses for each unit, which a disk of 2 MB/s has to read in that time.
 const PULSE_LEN: usize = 64;
 /// From one of them to the next.
@@ -48,7 +46,7 @@ impl Default for Manner {
 impl Manner {
     /// The length of the comment for files of so many bytes on the disk, without its header; 0: there is none.
     pub(crate) fn len_for(&self, on_disk: u64) -> u64 {
-        (on_disk / self.unit).saturating_mul(BLOCK_LEN).min(LEN_MAX)
+        (on_disk / self.unit).saturating_mul(BLOCK_LEN).min(EXTENDED_LEN_MAX)
     }
 }
 

@@ -5,7 +5,7 @@ use icecore_database::Error;
 use icecore_disk::Stat;
 use icecore_tsm::{Chunks, ListedFile, Listing, Member};
 
-use super::{ShardArchive, Stage};
+use super::{ShardArchive, Stage, file_header};
 
 /// Owner of a list without files.
 const NOBODY: Stat = Stat { size: 0, modified_ns: 0, mode: 0o600, uid: 0, gid: 0 };
@@ -53,7 +53,7 @@ impl ShardArchive {
         }
         let text = Listing::new(files).to_text();
         let path = format!("{}{}", self.prefix, Listing::NAME);
-        let header = self.header(&path, text.len() as u64, self.cut_ns, &self.owner())?;
+        let header = file_header(&path, text.len() as u64, self.cut_ns, &self.owner())?;
         self.end_comment();
         self.ready.push_back(header);
         let size = text.len() as u64;

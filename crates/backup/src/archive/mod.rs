@@ -23,7 +23,7 @@ use icecore_database::{Database, Error, OpenShard, ShardId};
 use icecore_disk::Stat;
 use icecore_tsm::{Chunks, Deletes, Listing, Member, Snapshot, Spool, Tombstone, prepare_all};
 
-use crate::ustar;
+use crate::ustar::{self, EntryType};
 use filler::{Filler, Manner};
 
 /// Digits of a [tag](ShardArchive::tag).
@@ -302,7 +302,8 @@ impl ShardArchive {
     fn plan_ahead(&mut self, from: usize, bytes: u64) -> Result<(), Error> {
         let behind = self.members.get_mut(from..self.sent_count).unwrap_or_default();
         let next = behind.iter_mut().find(|member| member.needs_plan());
-        next.map_or(Ok(()), |next| next.plan_on(bytes)).map_err(|source| Error::Shard { id: self.id, source })
+        let planned = next.map_or(Ok(()), |next| next.plan_on(bytes));
+        self.sound(planned)
     }
 
     /// # Panics
@@ -318,7 +319,8 @@ impl ShardArchive {
 
     fn head(&mut self, at: usize) -> Result<(), Error> {
         let Some(member) = self.members.get_mut(at) else { return Ok(()) };
-        let chunks = member.chunks().map_err(|source| Error::Shard { id: self.id, source })?;
+        let chunks = member.chunks();
+        let chunks = self.sound(chunks)?;
         let chunks = if self.copies { chunks.copied() } else { chunks };
         let Some(member) = self.members.get(at) else { return Ok(()) };
         let size = member.size().unwrap_or(0);
@@ -329,24 +331,18 @@ impl ShardArchive {
         let tombstone = member.tombstone().cloned();
         let modified_ns = if tombstone.is_some() { member.stat().modified_ns } else { member.modified_ns() };
         let name = member.name();
-        let header = self.header(&format!("{}{name}", self.prefix), size, modified_ns, &member.stat())?;
+        let header = file_header(&format!("{}{name}", self.prefix), size, modified_ns, &member.stat())?;
         self.end_comment();
         if let Some(Tombstone { stat, bytes }) = tombstone {
             let path = format!("{}{}", self.prefix, name.tombstone());
             let size = bytes.len();
-            let header = self.header(&path, size as u64, stat.modified_ns, &stat)?;
+            let header = file_header(&path, size as u64, stat.modified_ns, &stat)?;
             self.ready.extend([header, bytes.slice(0..size)]);
             self.pad(size as u64);
         }
         self.ready.push_back(header);
         self.stage = Stage::Content { member: at, chunks: Box::new(chunks), left: size };
         Ok(())
-    }
-
-    fn header(&self, path: &str, size: u64, modified_ns: i64, stat: &Stat) -> Result<Bytes, Error> {
-        let header = ustar::header(path, size, modified_ns, stat)
-            .map_err(|source| Error::Io { path: path.into(), source })?;
-        Ok(Bytes::copy_from_slice(&header))
     }
 
     fn pad(&mut self, size: u64) {
@@ -356,6 +352,17 @@ impl ShardArchive {
             self.ready.push_back(zeros.slice(..len));
         }
     }
+}
+
+/// The header of a file.
+fn file_header(path: &str, size: u64, modified_ns: i64, stat: &Stat) -> Result<Bytes, Error> {
+    header_of(EntryType::Regular, path, size, modified_ns, stat)
+}
+
+fn header_of(kind: EntryType, path: &str, size: u64, modified_ns: i64, stat: &Stat) -> Result<Bytes, Error> {
+    let header = ustar::header(kind, path, size, modified_ns, stat)
+        .map_err(|source| Error::Io { path: path.into(), source })?;
+    Ok(Bytes::copy_from_slice(&header))
 }
 
 /// What an entry takes with its header.

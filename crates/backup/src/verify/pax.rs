@@ -8,22 +8,20 @@ use std::io::{self, Read};
 
 use super::archive::Head;
 use super::report::FileReport;
-
-/// What Go's `archive/tar` reads of one, and so influxd.
-const LEN_MAX: u64 = 1 << 20;
+use crate::ustar::EXTENDED_LEN_MAX;
 
 /// Looks at an extended header.
 ///
 /// # Errors
 /// What the system says of the archive.
 pub(super) fn look(archive: &mut FileReport, head: &Head, content: &mut impl Read) -> io::Result<()> {
-    if head.size > LEN_MAX {
+    if head.size > EXTENDED_LEN_MAX {
         let what = format!("an extended header of {} bytes, more than influxd reads", head.size);
         archive.damaged("archive", what, Some(head.at));
         return Ok(());
     }
     let mut records = Vec::new();
-    content.take(LEN_MAX).read_to_end(&mut records)?;
+    content.take(EXTENDED_LEN_MAX).read_to_end(&mut records)?;
     match only_comments(&records) {
         Some(true) => {}
         Some(false) => {
